@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+/** What provisioning gives a device, and the limits its host chooses. */
+
+export interface RelayAddress {
+  host: string;
+  port: number;
+}
+
+export interface DeviceLimits {
+  /** Largest frame payload the device takes, 4096..16384. One receive buffer of this size exists. */
+  maxFrameBytes: number;
+  /** Client channels at once, 1..64. */
+  maxChannels: number;
+  /** Requests in flight a channel, 1..16. Each may hold one open file. */
+  maxRequests: number;
+  /** Credit granted a channel, bytes: what can be under way towards the device for it. */
+  windowBytes: number;
+  /** Bytes collected before one write to the card; a multiple of 512. One such buffer per running upload. */
+  writeBytes: number;
+  /** How much of an upload may be lost to a power cut; a multiple of `writeBytes`. */
+  syncBytes: number;
+  /**
+   * Whether progress waits for a flush. True on a card: power cuts are what ends a device. False on a computer:
+   * there a killed process loses nothing the operating system has, and only a power cut may cost the whole upload
+   * in progress (never a stored blob).
+   */
+  flushProgress: boolean;
+  /** Blob size the device likes best, bytes: clients make packs of about this size. */
+  preferredBlobBytes: number;
+}
+
+/** ESP32 without PSRAM. Heap: maxFrame receive + send buffer + maxChannels * maxRequests upload buffers at worst. */
+export const BOARD_LIMITS: DeviceLimits = {
+  maxFrameBytes: 4096,
+  maxChannels: 4,
+  maxRequests: 2,
+  windowBytes: 64 * 1024,
+  writeBytes: 4096,
+  syncBytes: 128 * 1024,
+  flushProgress: true,
+  preferredBlobBytes: 4 * 1024 * 1024,
+};
+
+/** A computer. */
+export const HOST_LIMITS: DeviceLimits = {
+  maxFrameBytes: 16384,
+  maxChannels: 64,
+  maxRequests: 8,
+  windowBytes: 1024 * 1024,
+  writeBytes: 256 * 1024,
+  syncBytes: 256 * 1024,
+  flushProgress: false,
+  preferredBlobBytes: 16 * 1024 * 1024,
+};
+
+export interface DeviceConfig {
+  /** As in the device's certificate, `coffer:device:<name>`. */
+  name: string;
+  /** Version of the firmware image, for people and for updates: "0.1.0". */
+  firmwareVersion: string;
+  /** Undefined: find the relay by discovery. */
+  relay?: RelayAddress;
+  /** Pairing secrets, 32 bytes each, at most MAX_PAIRINGS. */
+  pairings: readonly Uint8Array[];
+  limits: DeviceLimits;
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Every port of the firmware: what the portable core needs from the hardware or the operating system.
+ *
+ * The shapes follow ECMA-419: an options dictionary, construct/read/write/close, `onReadable(count)` and
+ * `onWritable(count)` that say how much and never carry data. For every port:
+ * - no callback is called from inside the call that registers it, nor after `close()`;
+ * - `onError` is called at most once, and the object is closed when it is called;
+ * - `close()` twice is harmless;
+ * - a caller may reuse a buffer as soon as the call that took it returns.
+ * The core imports nothing but `protocol/` and this file.
+ */
+
+export interface Clock {
+  /** Milliseconds since boot. Never runs backwards. */
+  monotonicMs(): number;
+  /** Unix time in milliseconds, or undefined while no source has set the clock. */
+  unixMs(): number | undefined;
+}
+
+/** Opaque: what `Timers.set` gave. */
+export type TimerHandle = object;
+
+export interface Timers {
+  /** Calls `callback` once, `delayMs` (>= 0) from now, never inside this call. */
+  set(delayMs: number, callback: () => void): TimerHandle;
+  /** Clearing a timer that has fired or was cleared is harmless. */
+  clear(handle: TimerHandle): void;
+}
+
+export interface Entropy {
+  /** Fills `into` with cryptographically secure random bytes. */
+  fill(into: Uint8Array): void;
+}
+
+/** The two levels a device needs: what happened, and what an operator should look at. */
+export type LogLevel = "info" | "warn";
+
+export interface Log {
+  /** One line, no secrets, at most 200 characters kept. Never throws. */
+  write(level: LogLevel, message: string): void;
+}
+
+export type ResetReason = "powerOn" | "software" | "exception" | "watchdog" | "brownout" | "unknown";
+
+export interface Reset {
+  /** Why the device started this time. */
+  readonly reason: ResetReason;
+  /** Restarts the device; on hosts that cannot restart, ends the process. */
+  restart(): void;
+}
+
+/** Non-volatile settings in the board's own flash, not on the card. Keys: 1..15 characters of [a-z0-9]. */
+export interface Preferences {
+  /** At most 1024 bytes, or undefined when never set. */
+  get(key: string): Uint8Array | undefined;
+  /** Durable when it returns. */
+  set(key: string, value: Uint8Array): void;
+}
+
+/** Memory of the JavaScript machine, bytes; undefined where the host cannot tell. */
+export interface MemoryMeter {
+  read(): { usedBytes: number; peakBytes: number; limitBytes: number } | undefined;
+}
+
+// ---------------------------------------------------------------- storage
+
+/** `io` covers everything the medium answers that is none of the others. */
+export type StorageErrorCode = "notFound" | "exists" | "full" | "readOnly" | "noCard" | "io";
+
+export class StorageError extends Error {
+  readonly code: StorageErrorCode;
+  constructor(code: StorageErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "StorageError";
+    this.code = code;
+  }
+}
+
+export interface StorageFile {
+  /** Bytes, as `allocate` or writing left it. */
+  readonly sizeBytes: number;
+  /**
+   * Reserves room so that the file is `sizeBytes` long; what the new bytes hold is unspecified (on FAT: whatever
+   * the clusters held). Throws StorageError "full" and leaves the file as it was when there is not enough room.
+   */
+  allocate(sizeBytes: number): void;
+  /** Reads into `into` from `positionBytes`; returns how many bytes, less than `into.length` only at the end. */
+  read(into: Uint8Array, positionBytes: number): number;
+  /** Writes all of `bytes` inside the allocated size. Not durable before a flush that starts later has ended. */
+  write(bytes: Uint8Array, positionBytes: number): void;
+  /**
+   * Makes everything written so far, the size, and the file's own name durable, then calls `done` (never inside
+   * this call) with nothing, or with what went wrong. One flush at a time a file.
+   * After a power cut: what an ended flush covered is whole; what was written since is, sector of 512 bytes by
+   * sector, old, new or a mixture of both, in any order. The same holds for the size and name of a file that
+   * was never flushed, and for the clusters behind them.
+   */
+  flush(done: (error?: StorageError) => void): void;
+  close(): void;
+}
+
+export interface DirectoryScan {
+  /** The next entry in the directory's own order, or undefined at the end. */
+  next(): { name: string; isDirectory: boolean; sizeBytes: number } | undefined;
+  close(): void;
+}
+
+/**
+ * The card (or a host folder). Paths are relative to Coffer's own folder on it: names of 1..80 characters of
+ * [a-z0-9.-] joined by "/", no "." or "..", at most 3 deep. Throws StorageError. There is deliberately no rename: on
+ * FAT it is not atomic.
+ */
+export interface Storage {
+  /** "create" fails with "exists" when it is there; "read" and "update" with "notFound" when it is not. */
+  openFile(path: string, mode: "create" | "read" | "update"): StorageFile;
+  /** Durable when it returns. Fails with "exists". */
+  createDirectory(path: string): void;
+  /** Removes a file or an empty directory. A removed name may come back after a power cut. */
+  remove(path: string): void;
+  scan(path: string): DirectoryScan;
+  /** Room on the medium. */
+  space(): { capacityBytes: number; freeBytes: number };
+}
+
+// ---------------------------------------------------------------- cryptography
+
+export interface Sha256 {
+  write(bytes: Uint8Array): void;
+  /** The 32-byte digest; the object is closed. */
+  close(): Uint8Array;
+}
+
+export interface Crypto {
+  createSha256(): Sha256;
+  /** HMAC-SHA-256, 32 bytes. Key of any length. */
+  hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array;
+  /** AES-256-GCM: 32-byte key, 12-byte nonce; returns ciphertext followed by the 16-byte tag. */
+  seal(key: Uint8Array, nonce: Uint8Array, additional: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** The plaintext, or undefined when the tag does not match. */
+  open(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    additional: Uint8Array,
+    sealed: Uint8Array,
+  ): Uint8Array | undefined;
+}
+
+// ---------------------------------------------------------------- network
+
+/**
+ * Why a secure socket ended. "certificate": the peer's certificate was refused (authority, role, name, date);
+ * "rejected": the peer refused ours or ended the handshake; "unreachable": no connection or no address;
+ * "closed": the peer closed; "lost": the connection broke.
+ */
+export type ConnectionErrorCode = "unreachable" | "certificate" | "rejected" | "closed" | "lost";
+
+export class ConnectionError extends Error {
+  readonly code: ConnectionErrorCode;
+  constructor(code: ConnectionErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "ConnectionError";
+    this.code = code;
+  }
+}
+
+export interface SecureSocketOptions {
+  /** DNS name or numeric address. */
+  host: string;
+  port: number;
+  /** `count` bytes can be read now. Called again when more arrives after a read. */
+  onReadable(count: number): void;
+  /** The handshake is done, or room came back: `count` (> 0) bytes can be written now. */
+  onWritable(count: number): void;
+  onError(error: ConnectionError): void;
+}
+
+/**
+ * A mutual-TLS connection to the relay. The adapter holds identity and trust: it presents the device's certificate,
+ * accepts only a certificate of the relay authority with a `coffer:relay:` URI name that is valid for `host` (for
+ * a relay found by discovery: for the name it was found by), and never throws from a callback.
+ */
+export interface SecureSocket {
+  /** Reads up to `into.length` bytes; returns how many, 0 when nothing is there. */
+  read(into: Uint8Array): number;
+  /** How many bytes `write` takes now. */
+  readonly writableBytes: number;
+  /** Takes all of `bytes`; RangeError when more than `writableBytes`. */
+  write(bytes: Uint8Array): void;
+  close(): void;
+}
+
+export interface Network {
+  connect(options: SecureSocketOptions): SecureSocket;
+}
+
+export interface FoundRelay {
+  host: string;
+  port: number;
+  /** Name from the announcement: a hint for people; trust comes from TLS alone. */
+  name: string;
+}
+
+/** UDP broadcast and, where the platform has it, mDNS `_coffer._tcp`. */
+export interface Discovery {
+  /** Looks for relays for `timeoutMs`; `onFound` for each (at most 16), then `onDone` once. */
+  find(options: { timeoutMs: number; onFound(relay: FoundRelay): void; onDone(): void }): { close(): void };
+}
+
+/** Everything a device is composed of. */
+export interface Ports {
+  clock: Clock;
+  timers: Timers;
+  entropy: Entropy;
+  log: Log;
+  reset: Reset;
+  preferences: Preferences;
+  memory: MemoryMeter;
+  storage: Storage;
+  crypto: Crypto;
+  network: Network;
+  /** Absent where the platform has none: then a relay address must be configured. */
+  discovery?: Discovery;
+}
