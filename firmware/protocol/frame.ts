@@ -37,7 +37,7 @@ export interface FrameHeader {
 /** Writes a header at `at`; the payload follows it. RangeError for values outside their limits. */
 export function writeFrameHeader(into: Uint8Array, at: number, header: FrameHeader): void {
   const { type, channel, payloadBytes } = header;
-  if (payloadBytes > MAX_FRAME_BYTES) {
+  if (!(payloadBytes >= 0 && payloadBytes <= MAX_FRAME_BYTES)) {
     throw new RangeError(`payloadBytes: expected 0..${String(MAX_FRAME_BYTES)}, got ${String(payloadBytes)}`);
   }
   if (channel < 0 || channel > 0xffff)

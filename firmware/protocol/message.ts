@@ -92,23 +92,29 @@ export function variable(limit: number): Field<Uint8Array> {
   };
 }
 
-/** UTF-8 of at most `limit` bytes, no control characters. */
+/** UTF-8 of at most `limit` bytes, no control characters (C0, DEL, C1): it ends up on terminals. */
 export function text(limit: number): Field<string> {
   const bytes = variable(limit);
   return {
     size: (value) => bytes.size(encodeUtf8(value)),
     write: (writer, value) => {
+      if (hasControl(value)) throw new RangeError("text: control character");
       bytes.write(writer, encodeUtf8(value));
     },
     read: (reader) => {
       const value = decodeUtf8(bytes.read(reader));
-      for (let i = 0; i < value.length; i++) {
-        if (value.charCodeAt(i) < 0x20 || value.charCodeAt(i) === 0x7f)
-          throw new DataError("text", "control character");
-      }
+      if (hasControl(value)) throw new DataError("text", "control character");
       return value;
     },
   };
+}
+
+function hasControl(value: string): boolean {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return true;
+  }
+  return false;
 }
 
 /** Two bytes of count, then at most `limit` items. */

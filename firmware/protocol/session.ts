@@ -173,8 +173,14 @@ export interface BulkHeader {
   offsetBytes: number;
 }
 
+/** RangeError for values outside their fields. */
 export function writeBulkHeader(into: Uint8Array, at: number, header: BulkHeader): void {
   const { request, offsetBytes } = header;
+  if (!(request >= 0 && request <= 0xffff && offsetBytes >= 0 && offsetBytes <= 0xffffffff)) {
+    throw new RangeError(
+      `bulk: request ${String(request)} or offset ${String(offsetBytes)} outside its field`,
+    );
+  }
   into[at] = PayloadKind.bulk;
   into[at + 1] = request >> 8;
   into[at + 2] = request & 0xff;

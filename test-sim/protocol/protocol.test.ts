@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { nodeCrypto } from "../../host-tools/remote/node-crypto";
+import { decodeUtf8, encodeUtf8 } from "../../firmware/protocol/utf8";
+import { DataError } from "../../firmware/protocol/data-error";
+import { decode } from "../../firmware/protocol/message";
+import { verbs } from "../../firmware/protocol/verbs";
+import { runProtocolChecks, seededRandom } from "./protocol-checks";
+import type { ProtocolVectors } from "./protocol-vectors";
+
+function read(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`vectors/${name}.json`, import.meta.url), "utf8"));
+}
+
+export function loadProtocolVectors(): ProtocolVectors {
+  return {
+    messages: read("messages"),
+    frames: read("frames"),
+    session: read("session"),
+    card: read("card"),
+    log: read("log"),
+    text: read("text"),
+  } as ProtocolVectors;
+}
+
+const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+
+describe(`protocol on Node (FUZZ_SEED=${String(seed)})`, () => {
+  it("passes every check of vectors, truncations, flipped bits and fuzz", function () {
+    this.timeout(60_000);
+    const problems: string[] = [];
+    let checks = 0;
+    runProtocolChecks(
+      loadProtocolVectors(),
+      nodeCrypto,
+      (name, problem) => {
+        checks++;
+        if (problem !== undefined) problems.push(`${name}: ${problem}`);
+      },
+      { seed },
+    );
+    assert.deepEqual(problems, []);
+    assert.ok(checks > 250, `only ${String(checks)} checks ran`);
+  });
+
+  it("judges every text as the platform's own UTF-8 codec does", () => {
+    const random = seededRandom(seed);
+    const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    // Bytes near the edges of the encoding, so that random strings are often well-formed.
+    const edges = [
+      0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4,
+      0xf5,
+    ];
+    for (let round = 0; round < 50_000; round++) {
+      const bytes = Uint8Array.from({ length: random(7) }, () => edges[random(edges.length)] ?? 0);
+      let expected: string | undefined;
+      try {
+        expected = strict.decode(bytes);
+      } catch {
+        expected = undefined;
+      }
+      let actual: string | undefined;
+      try {
+        actual = decodeUtf8(bytes);
+      } catch (error) {
+        assert.ok(error instanceof DataError);
+      }
+      assert.equal(actual, expected, `${Buffer.from(bytes).toString("hex")}, seed ${String(seed)}`);
+      if (actual !== undefined)
+        assert.deepEqual([...encodeUtf8(actual)], [...new TextEncoder().encode(actual)]);
+    }
+  });
+
+  it("allocates nothing for a length that the bytes do not back", () => {
+    const bomb = new Uint8Array(68);
+    bomb.set([0x0c, 0x00], 64); // an entry of 3072 bytes, none of which follows
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 20_000; i++) {
+      assert.throws(() => decode(verbs.logAppend.request, bomb), DataError);
+    }
+    const grown = process.memoryUsage().arrayBuffers - before;
+    assert.ok(grown < 20_000 * 512, `${String(grown)} bytes of buffers for 20,000 refused messages`);
+  });
+});
