@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Moves frames of open channels from one connection to the other. Data is passed on unread: the header's channel id
+ * is rewritten where it lies, and the piece of the received buffer is queued for the other side.
+ *
+ * Memory: what a channel may have queued here is what its receiver granted, never more than the side's window. The
+ * relay passes on credit only as far as `granted and unused + queued` stays within the window. A receiver that
+ * grants what it has room for and then what it has received never notices; one that grants without reading
+ * gets no more into the queue.
+ */
+import { DataError } from "../firmware/protocol/data-error";
+import { FRAME_HEADER_BYTES, FrameType } from "../firmware/protocol/frame";
+import { MAX_WINDOW_BYTES } from "../firmware/protocol/limits";
+import { CloseReason, close, credit } from "../firmware/protocol/link-messages";
+import { decode } from "../firmware/protocol/message";
+import { LINK_WINDOW_BYTES, MAX_LINK_QUEUE_BYTES, MAX_QUEUE_BYTES, MIN_WINDOW_BYTES } from "./limits";
+import type { Link } from "./link";
+import type { DataAccount, OutboxPool } from "./outbox";
+
+/** One end of a channel. */
+export class Side implements DataAccount {
+  readonly link: Link;
+  readonly id: number;
+  /** Payload that this side takes. */
+  maxFrameBytes = 0;
+  /** Bytes that this side may still send. */
+  creditBytes = 0;
+  /** Credit that this side was granted and has not been told of. */
+  unsentCredit = 0;
+  /** Data queued for this side. */
+  queuedBytes = 0;
+  /** Data sent by this side, with headers. */
+  sentBytes = 0;
+  /** Credit and queued bytes together stay within it. */
+  readonly windowBytes: number;
+
+  constructor(link: Link, id: number) {
+    this.link = link;
+    this.id = id;
+    const share = LINK_WINDOW_BYTES / (link.sides.size + 1);
+    this.windowBytes = Math.floor(Math.max(MIN_WINDOW_BYTES, Math.min(MAX_WINDOW_BYTES, share)));
+  }
+
+  /** How much of `bytes`, granted by this side to the other, may be passed on. */
+  grantable(bytes: number, other: Side): number {
+    return Math.max(0, Math.min(bytes, this.windowBytes - other.creditBytes - this.queuedBytes));
+  }
+}
+
+export interface Channel {
+  client: Side;
+  device: Side;
+  openedAtMs: number;
+  isAccepted: boolean;
+}
+
+export interface PumpOptions {
+  pool: OutboxPool;
+  onClosed(channel: Channel, reason: number): void;
+}
+
+export class Pump {
+  bytesToDevices = 0;
+  bytesToClients = 0;
+  readonly #options: PumpOptions;
+  readonly #channels = new Map<Side, Channel>();
+
+  constructor(options: PumpOptions) {
+    this.#options = options;
+  }
+
+  get channelCount(): number {
+    return this.#channels.size / 2;
+  }
+
+  /** Those whose device has not answered for `timeoutMs`. */
+  *unanswered(nowMs: number, timeoutMs: number): Iterable<Channel> {
+    for (const [side, channel] of this.#channels)
+      if (side === channel.client && !channel.isAccepted && nowMs - channel.openedAtMs > timeoutMs)
+        yield channel;
+  }
+
+  add(channel: Channel): void {
+    for (const side of [channel.client, channel.device]) {
+      this.#channels.set(side, channel);
+      side.link.sides.set(side.id, side);
+      side.link.forget(side.id);
+    }
+  }
+
+  channelOf(side: Side): Channel {
+    const channel = this.#channels.get(side);
+    if (!channel) throw new RangeError("pump: side of no channel");
+    return channel;
+  }
+
+  /** A data, credit or close frame from `link`. Throws DataError when the link has to end. */
+  forward(link: Link, type: number, id: number, bytes: Buffer, at: number, end: number): void {
+    const side = link.sides.get(id);
+    if (!side) {
+      if (link.remembers(id)) return;
+      throw new DataError("range", `no channel ${String(id)}`);
+    }
+    const channel = this.channelOf(side);
+    const other = side === channel.client ? channel.device : channel.client;
+    if (type === FrameType.data) this.#forwardData(channel, side, other, bytes, at, end);
+    else if (type === FrameType.credit) {
+      const granted = decode(credit, bytes.subarray(at + FRAME_HEADER_BYTES, end)).bytes;
+      this.grant(side, other, granted);
+    } else {
+      const { reason } = decode(close, bytes.subarray(at + FRAME_HEADER_BYTES, end));
+      this.close(channel, reason, side);
+    }
+  }
+
+  #forwardData(channel: Channel, side: Side, other: Side, bytes: Buffer, at: number, end: number): void {
+    const size = end - at;
+    if (!channel.isAccepted || size - FRAME_HEADER_BYTES > other.maxFrameBytes) {
+      this.close(channel, CloseReason.protocol);
+      return;
+    }
+    if (size > side.creditBytes) {
+      this.close(channel, CloseReason.creditExceeded);
+      return;
+    }
+    const { outbox } = other.link;
+    const isFull = outbox.isBehind && this.#options.pool.queuedBytes > MAX_QUEUE_BYTES;
+    if (isFull || outbox.queuedBytes > MAX_LINK_QUEUE_BYTES) {
+      this.close(channel, CloseReason.busy);
+      return;
+    }
+    side.creditBytes -= size;
+    side.sentBytes += size;
+    if (side === channel.client) this.bytesToDevices += size;
+    else this.bytesToClients += size;
+    bytes[at + 2] = other.id >> 8;
+    bytes[at + 3] = other.id & 0xff;
+    outbox.push(bytes, at, end, other);
+  }
+
+  /** `side` lets `other` send `bytes` more; told with the next batch. */
+  grant(side: Side, other: Side, bytes: number): void {
+    const granted = side.grantable(bytes, other);
+    if (granted === 0) return;
+    other.creditBytes += granted;
+    other.unsentCredit += granted;
+    other.link.creditDue.add(other);
+    other.link.outbox.schedule();
+  }
+
+  /** Ends a channel; both sides are told, except the one that said so. */
+  close(channel: Channel, reason: number, saidBy?: Side): void {
+    for (const side of [channel.client, channel.device]) {
+      this.#channels.delete(side);
+      side.link.remove(side);
+    }
+    for (const side of [channel.client, channel.device])
+      if (side !== saidBy) side.link.send(FrameType.close, side.id, close, { reason });
+    this.#options.onClosed(channel, reason);
+  }
+}
