@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+import { isAbsolute, join } from "node:path";
+import type { CommandModule } from "yargs";
+import { type GlobalOptions, contextOf } from "../command-context";
+import type { DemoHost, DemoReport } from "../demo/demo";
+import { interruptSignal, throwIfInterrupted } from "../interruption";
+import { Refusal } from "../refusal";
+import { type Output, formatBytes, printable } from "../render";
+import { plural } from "../transfer-progress";
+
+interface DemoOptions extends GlobalOptions {
+  path: string | undefined;
+  host: DemoHost;
+}
+
+const hosts = ["xs-board", "node"] as const satisfies readonly DemoHost[];
+const defaultHost: DemoHost = "xs-board";
+
+export const command: CommandModule<GlobalOptions, DemoOptions> = {
+  command: "demo [path]",
+  describe: "Push PATH to a device on the XS engine and back, all on this computer, and compare",
+  builder: (yargs) =>
+    yargs
+      .positional("path", { type: "string", describe: "File or folder (default: a folder of Coffer itself)" })
+      .option("host", { choices: hosts, default: defaultHost, describe: "What the firmware runs on" }),
+  handler: async (options) => {
+    const { output } = contextOf(options);
+    const signal = interruptSignal();
+    const { projectRoot } = await import("../../test-sim/project-root");
+    const path = pathOf(options.path) ?? join(projectRoot(), "docs");
+    if (options.host === "xs-board") await prepareBoard(output);
+    throwIfInterrupted();
+    const { runDemo } = await import("../demo/demo");
+    output.line(`Coffer demo: ${printable(path)} to a device and back\n`);
+    let number = 0;
+    try {
+      const report = await runDemo({
+        path,
+        host: options.host,
+        signal,
+        onStep: ({ title, detail, seconds }) => {
+          number += 1;
+          output.line(
+            `  ${String(number)}  ${title.padEnd(12)}  ${`${seconds.toFixed(1)} s`.padStart(7)}  ${detail}`,
+          );
+        },
+        onLines: (lines) => {
+          for (const line of lines) output.line(`       ${line}`);
+        },
+      });
+      finish(output, report);
+    } catch (error) {
+      throwIfInterrupted();
+      throw error;
+    }
+  },
+};
+
+/** `npm run` changes to the clone's folder; the person meant the folder they were in. */
+function pathOf(path: string | undefined): string | undefined {
+  const startedIn = process.env["npm_lifecycle_event"] === "demo" ? process.env["INIT_CWD"] : undefined;
+  if (path === undefined || startedIn === undefined || isAbsolute(path)) return path;
+  return join(startedIn, path);
+}
+
+/** Compiles the XS engine on first use, which takes a while and a C compiler. */
+async function prepareBoard(output: Output): Promise<void> {
+  const { xsBoardProgram } = await import("../../test-sim/xs-build");
+  let isTold = false;
+  try {
+    await xsBoardProgram((done, total) => {
+      if (!isTold) output.note("Compiling the XS engine, this once (10 to 30 seconds) ...");
+      isTold = true;
+      if (output.showsProgress)
+        process.stderr.write(`\r  ${String(done)} of ${String(total)} ${done === total ? "\n" : ""}`);
+    });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Refusal("missingTool", `the XS engine could not be built: ${why}`, {
+      hint: "Or try the demo with the firmware on Node: `npm run demo -- --host node`.",
+      cause: error,
+    });
+  }
+}
+
+function finish(output: Output, report: DemoReport): void {
+  output.result(report, describe(report));
+  const { differences, leaks } = report;
+  if (differences.length > 0)
+    throw new Refusal("unexpected", `the copy differs from the original: ${differences.join("; ")}`);
+  if (leaks.length > 0) throw new Refusal("unexpected", `the card has ${leaks.join(", ")} in the clear`);
+  output.note(
+    "\nAll of it is removed again. For real use: the README's first steps, or `coffer init --help`.",
+  );
+}
+
+function describe(report: DemoReport): string {
+  const { files, folders, links, bytes, seconds, storedBytes, searched, leaks, device } = report;
+  const counts = [plural(files, "file"), plural(folders, "folder"), plural(links, "link")].join(", ");
+  const rows = [
+    ["this computer", `${counts}, ${formatBytes(bytes)}; the only one with the keys`],
+    ["relay", "passed sealed frames between two TLS connections"],
+    [
+      "card",
+      `${formatBytes(storedBytes)} sealed; ${String(leaks.length)} of ${plural(searched, "name")} and samples found on it`,
+    ],
+    ["device", deviceLine(device)],
+    [
+      "speed",
+      `push ${perSecond(bytes, seconds.push)}, pull ${perSecond(bytes, seconds.pull)}, process starts included`,
+    ],
+  ];
+  return `\n${rows.map(([name = "", text = ""]) => `  ${name.padEnd(13)}  ${text}`).join("\n")}`;
+}
+
+function deviceLine({ firmware, host, heapPeakBytes, heapLimitBytes }: DemoReport["device"]): string {
+  const heap =
+    heapLimitBytes === undefined || heapLimitBytes === 0
+      ? ""
+      : `, XS heap at most ${formatBytes(heapPeakBytes ?? 0)} of ${formatBytes(heapLimitBytes)}`;
+  return `firmware ${printable(firmware ?? "?")} on ${printable(host ?? "?")}${heap}`;
+}
+
+function perSecond(bytes: number, seconds: number): string {
+  return `${formatBytes(seconds > 0 ? bytes / seconds : 0)}/s`;
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+import { CardState, type DeviceStatus } from "../../firmware/protocol/verbs";
+import { formatAddress } from "../certs/hosts";
+import { type FileCommand, standalone } from "../file-command";
+import { connectDevice } from "../open-repository";
+import { Refusal, type RefusalRecord, describeRefusal } from "../refusal";
+import { RelayConnection } from "../remote/relay-connection";
+import type { RemoteSession } from "../remote-session";
+import { type Output, formatBytes, formatTable, printable } from "../render";
+
+/** One line of `--json` for each device; what a device that is offline does not tell is missing. */
+export interface DeviceRecord extends Partial<Omit<DeviceStatus, "card" | "device">> {
+  kind: "device";
+  name: string;
+  isOnline: boolean;
+  /** ISO 8601: since when it has been connected to the relay. */
+  onlineSince?: string;
+  card?: keyof typeof CardState;
+  /** It is connected, and something is wrong all the same. */
+  problem?: RefusalRecord;
+}
+
+interface RelayRecord {
+  kind: "relay";
+  name: string;
+  address: string;
+  /** Connecting and proving both certificates. */
+  connectMs: number;
+  devicesOnline: number;
+}
+
+export const statusCommand: FileCommand = {
+  command: "status",
+  describe: "Show the relay and the state of each paired device",
+  completion: { arguments: ["none"], options: ["--json"] },
+  builder: (yargs) => yargs,
+  run: async (_options, { output, session }) => {
+    const { state, signal } = session;
+    const { relay, client } = await state.loadConfig();
+    const identity = await state.loadIdentity("client", client);
+    const names = await session.namedOrAllDevices();
+    const startedMs = performance.now();
+    const connection = await RelayConnection.connect({ relay, identity, signal });
+    let online: ReadonlyMap<string, number>;
+    const record: RelayRecord = {
+      kind: "relay",
+      name: connection.relayName,
+      address: formatAddress(relay),
+      connectMs: Math.round(performance.now() - startedMs),
+      devicesOnline: 0,
+    };
+    try {
+      online = new Map((await connection.listDevices()).map(({ name, since }) => [name, since]));
+    } finally {
+      await connection.close();
+    }
+    record.devicesOnline = online.size;
+    output.result(record);
+    const devices = await Promise.all(names.map((name) => examine(session, name, online.get(name))));
+    for (const device of devices) output.result(device);
+    print(output, record, devices);
+    requireNamed(session, devices);
+  },
+};
+
+export const command = standalone(statusCommand);
+
+async function examine(
+  session: RemoteSession,
+  name: string,
+  sinceSeconds: number | undefined,
+): Promise<DeviceRecord> {
+  if (sinceSeconds === undefined) return { kind: "device", name, isOnline: false };
+  const record: DeviceRecord = {
+    kind: "device",
+    name,
+    isOnline: true,
+    onlineSince: new Date(sinceSeconds * 1000).toISOString(),
+  };
+  try {
+    const device = await connectDevice(
+      { state: session.state, devices: [name], signal: session.signal },
+      name,
+    );
+    try {
+      const { card, device: _device, ...status } = await device.status();
+      const cardName = (Object.keys(CardState) as (keyof typeof CardState)[]).find(
+        (key) => CardState[key] === card,
+      );
+      return { ...record, ...status, card: cardName ?? "failed" };
+    } finally {
+      await device.close();
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal) || session.signal.aborted) throw error;
+    return { ...record, problem: describeRefusal(error) };
+  }
+}
+
+function print(output: Output, relay: RelayRecord, devices: readonly DeviceRecord[]): void {
+  if (output.json || output.quiet) return;
+  output.line(
+    `relay ${relay.name} at ${relay.address}: reached in ${String(relay.connectMs)} ms, mutual TLS\n`,
+  );
+  if (devices.length === 0) {
+    output.note("No device is paired yet; add one with `coffer device add NAME`.");
+    return;
+  }
+  output.line(
+    formatTable([
+      ["DEVICE", "STATE", "UPTIME", "CARD", "FREE", "HEAP", "CHANNELS", "FIRMWARE"],
+      ...devices.map(cells),
+    ]),
+  );
+  for (const { name, problem } of devices)
+    if (problem !== undefined) output.warn(`${name}: ${problem.error}`);
+}
+
+function cells(device: DeviceRecord): string[] {
+  const {
+    name,
+    isOnline,
+    uptimeSeconds,
+    card,
+    freeBytes,
+    capacityBytes,
+    channels,
+    maxChannels,
+    firmware,
+    host,
+  } = device;
+  if (!isOnline) return [name, "offline"];
+  if (uptimeSeconds === undefined) return [name, "problem"];
+  return [
+    name,
+    "online",
+    formatUptime(uptimeSeconds),
+    card ?? "?",
+    `${formatBytes(freeBytes ?? 0)} of ${formatBytes(capacityBytes ?? 0)}`,
+    heapOf(device),
+    `${String(channels ?? 0)} of ${String(maxChannels ?? 0)}`,
+    printable(`${firmware ?? "?"} on ${host ?? "?"}`),
+  ];
+}
+
+function heapOf({ heapUsedBytes = 0, heapPeakBytes = 0, heapLimitBytes = 0 }: DeviceRecord): string {
+  if (heapUsedBytes === 0) return "-";
+  const limit = heapLimitBytes === 0 ? "" : ` of ${formatBytes(heapLimitBytes)}`;
+  return `${formatBytes(heapUsedBytes)}${limit}, peak ${formatBytes(heapPeakBytes)}`;
+}
+
+/** "45 s", "12 min", "5 h 12 min", "3 d 4 h". */
+function formatUptime(seconds: number): string {
+  const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit)) as [
+    number,
+    number,
+    number,
+  ];
+  if (days > 0) return `${String(days)} d ${String(hours % 24)} h`;
+  if (hours > 0) return `${String(hours)} h ${String(minutes % 60)} min`;
+  return minutes > 0 ? `${String(minutes)} min` : `${String(Math.floor(seconds))} s`;
+}
+
+/** Whoever asks for a device by its name wants to know from the exit status, too. */
+function requireNamed(session: RemoteSession, devices: readonly DeviceRecord[]): void {
+  if (!session.areDevicesNamed) return;
+  for (const { name, isOnline, problem } of devices) {
+    if (!isOnline)
+      throw new Refusal("deviceOffline", `${name} is not connected to the relay`, {
+        hint: "Check its power and its network; it dials in by itself.",
+      });
+    if (problem !== undefined)
+      throw new Refusal(
+        problem.kind,
+        problem.error,
+        problem.hint === undefined ? {} : { hint: problem.hint },
+      );
+  }
+}

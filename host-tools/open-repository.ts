@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/**
+ * An open repository and the connections under it: identity, relay and pairing secrets from the state folder, the
+ * passphrase from the person, one connection to each device. What was opened is closed together.
+ */
+
+import { readPassphrase } from "./passphrase";
+import { Refusal } from "./refusal";
+import { DeviceClient } from "./remote/device-client";
+import { RelayConnection } from "./remote/relay-connection";
+import { Repository } from "./repository/repository";
+import type { State } from "./state";
+
+export interface ConnectOptions {
+  state: State;
+  /** Names from `chooseDevices`. */
+  devices: readonly string[];
+  signal: AbortSignal;
+  /** What happens to the connections, for a person. */
+  onEvent?: ((text: string) => void) | undefined;
+}
+
+export interface OpenOptions extends ConnectOptions {
+  passphrase: string;
+  onWarning: (text: string) => void;
+}
+
+export interface OpenedRepository {
+  readonly repository: Repository;
+  readonly devices: readonly DeviceClient[];
+  close(): Promise<void>;
+}
+
+/** The passphrase of the repository, after making sure that there is one to open. */
+export async function passphraseFor(state: State, file: string | undefined): Promise<string> {
+  await state.loadConfig();
+  return readPassphrase({ file, purpose: "open" });
+}
+
+export async function openRepository(options: OpenOptions): Promise<OpenedRepository> {
+  const { state, passphrase, signal, onWarning } = options;
+  const devices = await connectDevices(options);
+  try {
+    const repository = await Repository.open({ home: state.home, passphrase, devices, signal, onWarning });
+    const close = async (): Promise<void> => {
+      try {
+        await repository.close();
+      } finally {
+        await closeDevices(devices);
+      }
+    };
+    return { repository, devices, close };
+  } catch (error) {
+    await closeDevices(devices);
+    throw error;
+  }
+}
+
+/** A connection to each device, or none at all when one of them cannot be reached. */
+async function connectDevices(options: OpenOptions): Promise<DeviceClient[]> {
+  await requireOnline(options);
+  const attempts = await Promise.allSettled(options.devices.map((name) => connectDevice(options, name)));
+  const connected = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));
+  const failed = attempts.find((attempt) => attempt.status === "rejected");
+  if (failed === undefined) return connected;
+  await closeDevices(connected);
+  throw failed.reason;
+}
+
+/**
+ * Asks the relay first: a device client has patience, which is right in the middle of a transfer, but a person who
+ * starts a command wants to hear at once that nobody is there.
+ */
+async function requireOnline({ state, devices, signal }: ConnectOptions): Promise<void> {
+  const { relay, client } = await state.loadConfig();
+  const identity = await state.loadIdentity("client", client);
+  const connection = await RelayConnection.connect({ relay, identity, signal });
+  try {
+    const online = new Set((await connection.listDevices()).map(({ name }) => name));
+    const missing = devices.filter((name) => !online.has(name));
+    if (missing.length > 0)
+      throw new Refusal(
+        "deviceOffline",
+        `${missing.join(" and ")} ${missing.length > 1 ? "are" : "is"} not connected to the relay`,
+        {
+          hint: "Check power and network of the device; it connects by itself. `coffer status` shows which are there.",
+        },
+      );
+  } finally {
+    await connection.close();
+  }
+}
+
+/** One device, straight away. */
+export async function connectDevice(
+  { state, signal, onEvent }: ConnectOptions,
+  name: string,
+): Promise<DeviceClient> {
+  const { relay, client } = await state.loadConfig();
+  const [identity, device] = await Promise.all([
+    state.loadIdentity("client", client),
+    state.loadDevice(name),
+  ]);
+  return DeviceClient.open({
+    relay,
+    identity,
+    device: name,
+    pairingSecret: device.pairingSecret,
+    signal,
+    onEvent,
+  });
+}
+
+export async function closeDevices(devices: readonly DeviceClient[]): Promise<void> {
+  await Promise.allSettled(devices.map((device) => device.close()));
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What file commands work in: where "here" is on both sides, and the repository, opened when it is first needed and
+ * then kept. One command has one; the shell keeps one for as long as it runs and opens it again after Ctrl-C.
+ */
+
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { chooseDevices } from "./device-choice";
+import { type OpenedRepository, openRepository, passphraseFor } from "./open-repository";
+import type { Output } from "./render";
+import type { Repository } from "./repository/repository";
+import { resolveRemote } from "./shell/remote-path";
+import type { State } from "./state";
+
+export interface RemoteSessionOptions {
+  state: State;
+  output: Output;
+  /** From `--device`. */
+  devices?: readonly string[] | undefined;
+  passphraseFile?: string | undefined;
+}
+
+export class RemoteSession {
+  readonly state: State;
+  /** The folder that relative remote paths start from. */
+  remoteFolder = "/";
+  /** The folder that relative local paths start from. */
+  localFolder = process.cwd();
+  readonly #output: Output;
+  readonly #namedDevices: readonly string[] | undefined;
+  readonly #passphraseFile: string | undefined;
+  #passphrase: string | undefined;
+  #controller = new AbortController();
+  #opened: Promise<OpenedRepository> | undefined;
+
+  constructor({ state, output, devices, passphraseFile }: RemoteSessionOptions) {
+    this.state = state;
+    this.#output = output;
+    this.#namedDevices = devices;
+    this.#passphraseFile = passphraseFile;
+  }
+
+  /** Fires when the running command is interrupted. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  remotePath(path: string): string {
+    return resolveRemote(this.remoteFolder, path);
+  }
+
+  /** Absolute; "~" and "~/..." are the home folder, because the shell has nobody else to expand it. */
+  localPath(path: string): string {
+    if (path === "~" || path.startsWith("~/")) return join(homedir(), path.slice(1));
+    return resolve(this.localFolder, path);
+  }
+
+  /** The names of the devices that this session works with. */
+  deviceNames(): Promise<string[]> {
+    return chooseDevices(this.state, this.#namedDevices);
+  }
+
+  /** The names that were asked for, or every paired device. */
+  async namedOrAllDevices(): Promise<string[]> {
+    return this.#namedDevices === undefined ? this.state.listDevices() : this.deviceNames();
+  }
+
+  get areDevicesNamed(): boolean {
+    return this.#namedDevices !== undefined;
+  }
+
+  /** Asks for the passphrase unless it is known. A shell does so before its prompt takes the terminal. */
+  async passphrase(): Promise<string> {
+    this.#passphrase ??= await passphraseFor(this.state, this.#passphraseFile);
+    return this.#passphrase;
+  }
+
+  async repository(): Promise<Repository> {
+    return (await this.#open()).repository;
+  }
+
+  /** Stops what is running. The next use opens the repository anew. */
+  interrupt(reason: Error): void {
+    this.#controller.abort(reason);
+    const opened = this.#opened;
+    this.#opened = undefined;
+    this.#controller = new AbortController();
+    void opened?.then((it) => it.close()).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    this.#passphrase = undefined;
+    const repository = await opened?.catch(() => undefined);
+    await repository?.close();
+  }
+
+  async #open(): Promise<OpenedRepository> {
+    this.#opened ??= this.#connect();
+    const attempt = this.#opened;
+    try {
+      return await attempt;
+    } catch (error) {
+      // The next command tries again.
+      if (this.#opened === attempt) this.#opened = undefined;
+      throw error;
+    }
+  }
+
+  async #connect(): Promise<OpenedRepository> {
+    const { signal } = this.#controller;
+    await this.state.loadConfig();
+    const devices = await this.deviceNames();
+    const passphrase = await this.passphrase();
+    const onWarning = (text: string): void => {
+      this.#output.warn(text);
+    };
+    const onEvent = (text: string): void => {
+      this.#output.note(text);
+    };
+    return openRepository({ state: this.state, devices, passphrase, signal, onWarning, onEvent });
+  }
+}

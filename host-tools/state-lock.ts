@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/**
+ * One writer at a time in the state folder: two commands that revoke at once must not lose one revocation. The lock
+ * is a file that names the process holding it; one left behind by a process that is gone is taken over.
+ */
+
+import { open, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { makePrivateFolder } from "./private-files";
+import { Refusal, fromFileError } from "./refusal";
+import type { State } from "./state";
+
+const patienceMs = 10_000;
+const pollMs = 50;
+
+/** Runs `work` while no other Coffer process is inside `withStateLock` of the same state folder. */
+export async function withStateLock<Result>(state: State, work: () => Promise<Result>): Promise<Result> {
+  const path = join(state.home, "lock");
+  await makePrivateFolder(state.home);
+  await take(path);
+  try {
+    return await work();
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+async function take(path: string): Promise<void> {
+  const endMs = Date.now() + patienceMs;
+  for (;;) {
+    if (await tryTake(path)) return;
+    if (await isAbandoned(path)) await rm(path, { force: true });
+    else if (Date.now() > endMs)
+      throw new Refusal("localIo", "another coffer command is changing the state folder", {
+        hint: `Wait for it to end; if there is none, remove ${path}.`,
+      });
+    else await delay(pollMs);
+  }
+}
+
+async function tryTake(path: string): Promise<boolean> {
+  try {
+    const file = await open(path, "wx", 0o600);
+    await file.writeFile(`${String(process.pid)}\n`);
+    await file.close();
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw fromFileError(error, `cannot lock ${path}`);
+  }
+}
+
+/** An empty file is a lock whose owner is just writing its number, so it counts as held. */
+async function isAbandoned(path: string): Promise<boolean> {
+  let pid: number;
+  try {
+    pid = Number.parseInt(await readFile(path, "utf8"), 10);
+  } catch {
+    return false;
+  }
+  if (!Number.isInteger(pid)) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+}
