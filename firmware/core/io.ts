@@ -116,8 +116,13 @@ export interface Storage {
   openFile(path: string, mode: "create" | "read" | "update"): StorageFile;
   /** Durable when it returns. Fails with "exists". */
   createDirectory(path: string): void;
-  /** Removes a file or an empty directory. A removed name may come back after a power cut. */
+  /**
+   * Removes a file that nobody has open, or an empty directory; takes any name that `scan` gave. A removed name may come
+   * back after a power cut, with its clusters marked free, until a flush of any file that started after the removal has
+   * ended.
+   */
   remove(path: string): void;
+  /** "" is Coffer's own folder. Names that Coffer did not give are told too, such as the short alias of a torn long name. */
   scan(path: string): DirectoryScan;
   /** Room on the medium. */
   space(): { capacityBytes: number; freeBytes: number };

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Removing a file so that no power cut can bring it back looking whole, and nothing of it can be taken for a header in
+ * the file that gets its clusters next. firmware/DESIGN.md "Removing a blob".
+ */
+import { attempt } from "./attempt";
+import { BLOB_COMMIT_OFFSET, SECTOR_BYTES } from "../protocol/card-format";
+import { StorageError } from "./io";
+import type { StorageFile } from "./io";
+import { blobPath } from "./store-parts";
+import type { StoreParts } from "./store-parts";
+
+/** Identity, progress and commit. */
+const BLOB_HEADER_BYTES = BLOB_COMMIT_OFFSET + SECTOR_BYTES;
+
+/** The caller has made sure that the blob's id is durable in a slot, and keeps that slot until `done`. */
+export function removeBlob(parts: StoreParts, hexId: string, done: (error?: unknown) => void): void {
+  removeFile(parts, blobPath(hexId), BLOB_HEADER_BYTES, done);
+}
+
+/**
+ * The first `headerBytes` to zeros, flush, remove, flush of the table (which confirms the removal). A file that is not
+ * there counts as removed.
+ */
+export function removeFile(
+  parts: StoreParts,
+  path: string,
+  headerBytes: number,
+  done: (error?: unknown) => void,
+): void {
+  const { storage, table } = parts;
+  let file: StorageFile;
+  try {
+    file = storage.openFile(path, "update");
+  } catch (error) {
+    if (error instanceof StorageError && error.code === "notFound") table.sync(done);
+    else done(error);
+    return;
+  }
+  try {
+    if (file.sizeBytes >= headerBytes) file.write(new Uint8Array(headerBytes), 0);
+  } catch (error) {
+    file.close();
+    done(error);
+    return;
+  }
+  file.flush((flushError) => {
+    file.close();
+    if (flushError) done(flushError);
+    else {
+      attempt(() => {
+        storage.remove(path);
+        table.sync(done);
+      }, done);
+    }
+  });
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/**
+ * One client's channel: credit both ways, the session, the requests. Whatever a client or a relay does wrong closes this
+ * channel with a reason, never the device. SPEC.md "Credit", "Session", "Verbs".
+ *
+ * RAM: what waits to be sent is at most one handshake reply, and two messages for each request.
+ */
+import { DataError } from "../protocol/data-error";
+import { FRAME_HEADER_BYTES, FrameType } from "../protocol/frame";
+import { MAX_WINDOW_BYTES, TAG_BYTES } from "../protocol/limits";
+import { CloseReason, close as closeMessage, credit } from "../protocol/link-messages";
+import type { Open } from "../protocol/link-messages";
+import { encode } from "../protocol/message";
+import { BULK_HEADER_BYTES, PayloadKind, readBulkHeader, writeBulkHeader } from "../protocol/session";
+import { decodeControl } from "../protocol/verbs";
+import type { Link } from "./link";
+import { RequestTable } from "./request-table";
+import type { DeviceSession } from "./session";
+import type { TimerHandle, Timers } from "./io";
+import type { VerbContext } from "./verb";
+
+export interface ChannelOptions {
+  number: number;
+  link: Link;
+  timers: Timers;
+  session: DeviceSession;
+  context: VerbContext;
+  open: Open;
+  windowBytes: number;
+  maxRequests: number;
+  /** There is something to send, or may be. */
+  onWake(): void;
+  /** It closed itself: forget it. */
+  onClosed(reason: number): void;
+}
+
+/** A client that does not prove itself in this time has lost its place. */
+const HANDSHAKE_MS = 20_000;
+/** With less room or credit than this, bulk waits for more: a silly window would cost more in headers than it carries. */
+const LEAST_BULK_BYTES = 1024;
+
+interface Outgoing {
+  bytes: Uint8Array;
+  isSealed: boolean;
+  endsRequest: number | undefined;
+}
+
+export class Channel {
+  readonly #options: ChannelOptions;
+  readonly #requests: RequestTable;
+  readonly #maxPayloadBytes: number;
+  #outgoing: Outgoing[] = [];
+  /** What this side may still send, what the other side may, and what it has used up since the last grant. */
+  #sendCredit: number;
+  #receiveCredit: number;
+  #usedBytes = 0;
+  #isClosed = false;
+  readonly #timer: TimerHandle;
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+    const { open, link, windowBytes, timers, context, maxRequests } = options;
+    this.#sendCredit = open.creditBytes;
+    this.#receiveCredit = windowBytes;
+    this.#maxPayloadBytes = Math.min(open.maxFrameBytes, link.maxPayloadBytes);
+    this.#requests = new RequestTable({
+      context,
+      maxRequests,
+      onMessage: (bytes, endsRequest) => { this.#push({ bytes, isSealed: false, endsRequest }); },
+      onWake: () => {
+        this.#grant();
+        options.onWake();
+      },
+    });
+    this.#timer = timers.set(HANDSHAKE_MS, () => {
+      if (!options.session.isOpen) this.close(CloseReason.timeout);
+    });
+  }
+
+  /** A data frame's payload: a view that is good until this returns. */
+  receive(payload: Uint8Array): void {
+    const cost = FRAME_HEADER_BYTES + payload.length;
+    if (cost > this.#receiveCredit) {
+      this.close(CloseReason.creditExceeded);
+      return;
+    }
+    this.#receiveCredit -= cost;
+    const { session } = this.#options;
+    try {
+      const kind = payload[0];
+      if (!session.isOpen && kind === PayloadKind.handshake) this.#handshake(payload);
+      else if (!session.isOpen) throw new DataError("forged", "no session yet");
+      else if (kind === PayloadKind.bulk) this.#requests.receive(readBulkHeader(payload), payload.subarray(BULK_HEADER_BYTES));
+      else if (kind === PayloadKind.control) this.#requests.start(decodeControl(session.open(payload)));
+      else throw new DataError("type", "payload of an unknown kind");
+    } catch (error) {
+      const isForged = !session.isOpen || (error instanceof DataError && error.code === "forged");
+      this.close(isForged ? CloseReason.authentication : CloseReason.protocol);
+      return;
+    }
+    this.#usedBytes += cost;
+    this.#grant();
+  }
+
+  /** The other side granted more. */
+  addCredit(bytes: number): void {
+    this.#sendCredit += bytes;
+    if (this.#sendCredit > MAX_WINDOW_BYTES) this.close(CloseReason.creditExceeded);
+  }
+
+  /** Sends at most one frame; false when there is nothing to send, no credit, or no room. */
+  transmit(): boolean {
+    if (this.#isClosed) return false;
+    const roomBytes = Math.min(this.#options.link.roomBytes, this.#maxPayloadBytes, this.#sendCredit - FRAME_HEADER_BYTES);
+    const next = this.#outgoing[0];
+    if (!next) return this.#transmitBulk(roomBytes);
+    const payloadBytes = next.isSealed ? next.bytes.length : 1 + next.bytes.length + TAG_BYTES;
+    if (payloadBytes > this.#maxPayloadBytes) {
+      this.close(CloseReason.protocol);
+      return false;
+    }
+    if (payloadBytes > roomBytes) return false;
+    this.#outgoing.shift();
+    const payload = next.isSealed ? next.bytes : this.#options.session.seal(next.bytes);
+    this.#options.link.frame.set(payload, FRAME_HEADER_BYTES);
+    this.#sendFrame(payload.length);
+    if (next.endsRequest !== undefined) this.#requests.sent(next.endsRequest);
+    return true;
+  }
+
+  /** Ends the channel from this side. */
+  close(reason: number): void {
+    if (this.#isClosed) return;
+    this.end();
+    this.#options.link.send(FrameType.close, this.#options.number, encode(closeMessage, { reason }));
+    this.#options.onClosed(reason);
+  }
+
+  /** Ends the channel without a word: the other side, or the link, is gone. */
+  end(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#options.timers.clear(this.#timer);
+    this.#outgoing = [];
+    this.#requests.close();
+  }
+
+  #handshake(payload: Uint8Array): void {
+    const reply = this.#options.session.handshake(payload);
+    if (reply) this.#push({ bytes: reply, isSealed: true, endsRequest: undefined });
+  }
+
+  #push(outgoing: Outgoing): void {
+    if (this.#isClosed) return;
+    this.#outgoing.push(outgoing);
+    this.#options.onWake();
+  }
+
+  #transmitBulk(roomBytes: number): boolean {
+    const countBytes = roomBytes - BULK_HEADER_BYTES;
+    if (!this.#requests.hasBulk || countBytes < LEAST_BULK_BYTES) return false;
+    const { frame } = this.#options.link;
+    const start = FRAME_HEADER_BYTES + BULK_HEADER_BYTES;
+    const sent = this.#requests.send(frame.subarray(start, start + countBytes));
+    if (!sent) return this.#outgoing.length > 0;
+    writeBulkHeader(frame, FRAME_HEADER_BYTES, sent.header);
+    this.#sendFrame(BULK_HEADER_BYTES + sent.count);
+    return true;
+  }
+
+  #sendFrame(payloadBytes: number): void {
+    this.#sendCredit -= FRAME_HEADER_BYTES + payloadBytes;
+    this.#options.link.sendFrame(this.#options.number, payloadBytes);
+  }
+
+  /** Grants again what was used up, once that is half of the window and nothing has to wait for the card. */
+  #grant(): void {
+    const { windowBytes, link, number } = this.#options;
+    if (this.#isClosed || this.#usedBytes < windowBytes / 2 || this.#requests.isHeld) return;
+    const bytes = this.#usedBytes;
+    this.#usedBytes = 0;
+    this.#receiveCredit += bytes;
+    link.send(FrameType.credit, number, encode(credit, { bytes }));
+  }
+}

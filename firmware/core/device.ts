@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/** The device: card, channels and uplink put together. Nothing it is called back with can end it. */
+import { MAX_CHANNELS, MAX_FRAME_BYTES, MAX_PAIRINGS, MAX_REQUESTS, MAX_WINDOW_BYTES, MIN_MAX_FRAME_BYTES } from "../protocol/limits";
+import { SECTOR_BYTES } from "../protocol/card-format";
+import { Card } from "./card";
+import { ChannelTable } from "./channel-table";
+import type { DeviceConfig } from "./device-config";
+import type { Ports } from "./io";
+import { DeviceSession, pairingsOf } from "./session";
+import { countBoot, deviceStatus } from "./status";
+import { Uplink } from "./uplink";
+
+export interface DeviceOptions extends Ports {
+  config: DeviceConfig;
+  /** Which host the firmware runs on: "esp32", "simulator", "xs-board", "node". */
+  host: string;
+  onState?(state: "offline" | "online"): void;
+}
+
+export class Device {
+  readonly #card: Card;
+  readonly #uplink: Uplink;
+
+  constructor(options: DeviceOptions) {
+    const { config, host } = options;
+    judge(config);
+    const bootCount = countBoot(options.preferences);
+    const pairings = pairingsOf(options.crypto, config.pairings);
+    const card = new Card({ ports: options, limits: config.limits });
+    const channels: ChannelTable = new ChannelTable({
+      timers: options.timers,
+      log: options.log,
+      limits: config.limits,
+      context: {
+        card,
+        timers: options.timers,
+        status: () => deviceStatus({ ports: options, config, host, bootCount, card, channels }),
+      },
+      newSession: () =>
+        new DeviceSession({
+          crypto: options.crypto,
+          entropy: options.entropy,
+          name: config.name,
+          pairings,
+          maxRequests: config.limits.maxRequests,
+        }),
+    });
+    this.#card = card;
+    this.#uplink = new Uplink({
+      ports: options,
+      config,
+      channels,
+      onState: (state) => { options.onState?.(state); },
+    });
+    options.log.write("info", `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(bootCount)} (${options.reset.reason})`);
+  }
+
+  /** Closes the link, keeps the progress of uploads, closes the card. */
+  close(): void {
+    this.#uplink.close();
+    this.#card.close();
+  }
+}
+
+/** A wrong configuration is the builder's mistake and shows at once. */
+function judge(config: DeviceConfig): void {
+  const { limits, pairings } = config;
+  const within = (name: keyof typeof limits, least: number, most: number): void => {
+    const value = Number(limits[name]);
+    if (!Number.isInteger(value) || value < least || value > most) {
+      throw new RangeError(`${name}: expected ${String(least)}..${String(most)}, got ${String(limits[name])}`);
+    }
+  };
+  within("maxFrameBytes", MIN_MAX_FRAME_BYTES, MAX_FRAME_BYTES);
+  within("maxChannels", 1, MAX_CHANNELS);
+  within("maxRequests", 1, MAX_REQUESTS);
+  within("windowBytes", 4 * MIN_MAX_FRAME_BYTES, MAX_WINDOW_BYTES);
+  within("writeBytes", SECTOR_BYTES, 2 ** 20);
+  within("syncBytes", limits.writeBytes, 2 ** 24);
+  if (limits.writeBytes % SECTOR_BYTES !== 0) throw new RangeError("writeBytes: expected a multiple of 512");
+  if (pairings.length > MAX_PAIRINGS) throw new RangeError(`pairings: expected at most ${String(MAX_PAIRINGS)}`);
+}

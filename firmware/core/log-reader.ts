@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Entries of a log as a stream: for each u16 length and its bytes. Every entry is checked against the hash chain; the
+ * first that does not read as it was written ends the stream with a refusal that names it.
+ *
+ * RAM: one entry, one open file.
+ */
+import { MAX_ENTRY_BYTES } from "../protocol/limits";
+import { isEqual } from "../protocol/session";
+import { FailureCode } from "../protocol/verbs";
+import { StorageError } from "./io";
+import type { Crypto, Storage, StorageFile } from "./io";
+import type { LogState } from "./log-recovery";
+import { afterRecord, readEntry, readRecord, readSegmentHeader, segmentPath, segmentStart } from "./log-segment";
+import type { SegmentPosition } from "./log-segment";
+import { Refusal } from "./refusal";
+
+export interface LogReaderOptions {
+  storage: Storage;
+  crypto: Crypto;
+  state: LogState;
+  from: number;
+}
+
+export class LogReader {
+  readonly #storage: Storage;
+  readonly #crypto: Crypto;
+  readonly #log: Uint8Array;
+  readonly #lastSegment: number;
+  /** Sequence where the log ended when the reader was made. */
+  readonly #end: number;
+  #file: StorageFile | undefined;
+  #segment = -1;
+  #tag: Uint8Array = new Uint8Array(0);
+  #position: SegmentPosition = { sequence: 0, offset: 0, previous: new Uint8Array(0) };
+
+  /** Finds the entry `from`. Throws Refusal "corrupt" or StorageError. */
+  constructor(options: LogReaderOptions) {
+    const { storage, crypto, state, from } = options;
+    this.#storage = storage;
+    this.#crypto = crypto;
+    this.#log = state.log;
+    this.#lastSegment = state.segment;
+    this.#end = state.count;
+    this.#position.sequence = from;
+    if (from >= this.#end) return;
+    try {
+      this.#openSegment(this.#search(from));
+      while (this.#position.sequence < from) this.#skip();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Bytes of the next entry in the stream (length included), 0 at the end. Reads nothing of the entry. */
+  next(): number {
+    if (this.#position.sequence >= this.#end) return 0;
+    return 2 + this.#record().entryBytes;
+  }
+
+  /** Reads the next entry into the start of `into` (2 + MAX_ENTRY_BYTES); returns its bytes in the stream. */
+  read(into: Uint8Array): number {
+    const found = this.#record();
+    if (!this.#file || found.entryBytes > MAX_ENTRY_BYTES) throw this.#corrupt();
+    into[0] = found.entryBytes >> 8;
+    into[1] = found.entryBytes & 0xff;
+    const entry = into.subarray(2, 2 + found.entryBytes);
+    if (!readEntry(this.#file, this.#crypto, this.#position, found, entry)) throw this.#corrupt();
+    this.#position = afterRecord(this.#position, found);
+    return 2 + found.entryBytes;
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+
+  #skip(): void {
+    this.#position = afterRecord(this.#position, this.#record());
+  }
+
+  /** The record at the position; goes on to the next segment where this one ends. */
+  #record(): NonNullable<ReturnType<typeof readRecord>> {
+    if (!this.#file) throw this.#corrupt();
+    let found = readRecord(this.#file, this.#tag, this.#position);
+    if (!found && this.#segment < this.#lastSegment) {
+      const { sequence, previous } = this.#position;
+      this.#openSegment(this.#segment + 1);
+      // A segment that does not go on where the one before ended: what is between them is gone.
+      if (this.#position.sequence !== sequence || !isEqual(this.#position.previous, previous)) {
+        throw this.#corrupt(sequence);
+      }
+      found = readRecord(this.#file, this.#tag, this.#position);
+    }
+    if (!found) throw this.#corrupt();
+    return found;
+  }
+
+  #openSegment(number: number): void {
+    this.close();
+    const file = this.#open(number);
+    this.#file = file;
+    this.#segment = number;
+    const header = readSegmentHeader(file, this.#log);
+    if (!header) throw this.#corrupt();
+    this.#tag = header.segment;
+    this.#position = segmentStart(header);
+  }
+
+  /** The last segment whose first entry is not after `from`, by bisection over the headers. */
+  #search(from: number): number {
+    let low = 0;
+    let high = this.#lastSegment;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      const file = this.#open(middle);
+      const header = readSegmentHeader(file, this.#log);
+      file.close();
+      if (!header) throw this.#corrupt(from);
+      if (header.firstSequence <= from) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  #open(number: number): StorageFile {
+    try {
+      return this.#storage.openFile(segmentPath(this.#log, number), "read");
+    } catch (error) {
+      if (error instanceof StorageError && error.code === "notFound") throw this.#corrupt();
+      throw error;
+    }
+  }
+
+  #corrupt(sequence = this.#position.sequence): Refusal {
+    return new Refusal(FailureCode.corrupt, `entry ${String(sequence)} of this log does not read as it was written`);
+  }
+}

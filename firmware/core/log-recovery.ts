@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Rebuilding the table of log heads at boot, from the last segment of every log. A last segment in which no record is
+ * whole was never confirmed: it is removed before any room is given out, like an unconfirmed blob.
+ */
+import { LOG_RECORDS_OFFSET } from "../protocol/card-format";
+import { HASH_BYTES, MAX_LOGS } from "../protocol/limits";
+import { NO_ENTRY } from "../protocol/log-chain";
+import { isAlias } from "./fat-alias";
+import { fromHex } from "./hex";
+import type { Crypto, Log, Storage, StorageFile } from "./io";
+import { hasRecord, readSegmentHeader, segmentPath, walkSegment } from "./log-segment";
+import { LOGS_FOLDER } from "./store-parts";
+
+/** RAM: about 200 bytes on a board. */
+export interface LogState {
+  readonly log: Uint8Array;
+  /** Entries; the next one's sequence. */
+  count: number;
+  head: Uint8Array;
+  /** Number of the last segment; -1 while the log has none. */
+  segment: number;
+  /** Its tag. */
+  tag: Uint8Array;
+  /** Where the next record goes in it. */
+  offset: number;
+  /** The first entry known not to read as it was written. */
+  damagedSequence: number | undefined;
+}
+
+export function newLogState(log: Uint8Array): LogState {
+  const tag = new Uint8Array(16);
+  return { log, count: 0, head: NO_ENTRY, segment: -1, tag, offset: 0, damagedSequence: undefined };
+}
+
+interface LogParts {
+  storage: Storage;
+  crypto: Crypto;
+  log: Log;
+}
+
+/**
+ * Every log on the card with `segment` set to its last one, at most MAX_LOGS; and names that no log has, such as the short
+ * alias under which FAT shows a file whose long name was torn: a segment that was never confirmed.
+ */
+export function findLogs(parts: LogParts): { states: LogState[]; aliases: string[] } {
+  const states = new Map<string, LogState>();
+  const aliases: string[] = [];
+  const scan = parts.storage.scan(LOGS_FOLDER);
+  try {
+    for (let entry = scan.next(); entry; entry = scan.next()) {
+      const [name = "", suffix = ""] = entry.name.split("-");
+      const log = fromHex(name, HASH_BYTES);
+      const bytes = fromHex(suffix, 4);
+      if (!log || !bytes) {
+        if (isAlias(entry)) aliases.push(`${LOGS_FOLDER}/${entry.name}`);
+        continue;
+      }
+      const segment = parseInt(suffix, 16);
+      const state = states.get(name) ?? newLogState(log);
+      if (!states.has(name) && states.size === MAX_LOGS) {
+        parts.log.write("warn", `store: more than ${String(MAX_LOGS)} logs on the card; ${name.slice(0, 12)} is left out`);
+        continue;
+      }
+      states.set(name, state);
+      state.segment = Math.max(state.segment, segment);
+    }
+  } finally {
+    scan.close();
+  }
+  return { states: [...states.values()], aliases };
+}
+
+/**
+ * Fills in `state` from its last segment. Returns true when an unconfirmed segment was removed, which the caller
+ * confirms with a flush before it gives out room. Only the last can be unconfirmed: a segment is made after the one
+ * before it was filled with acknowledged entries.
+ */
+export function recoverLog(parts: LogParts, state: LogState, isWritable: boolean): boolean {
+  if (readLastSegment(parts, state)) return false;
+  if (isWritable) parts.storage.remove(segmentPath(state.log, state.segment));
+  state.segment--;
+  if (state.segment >= 0 && !readLastSegment(parts, state)) state.damagedSequence = 0;
+  return isWritable;
+}
+
+/** False when no record of the segment is whole. */
+function readLastSegment(parts: LogParts, state: LogState): boolean {
+  const file = parts.storage.openFile(segmentPath(state.log, state.segment), "read");
+  try {
+    return readSegment(parts, state, file);
+  } finally {
+    file.close();
+  }
+}
+
+function readSegment(parts: LogParts, state: LogState, file: StorageFile): boolean {
+  const header = readSegmentHeader(file, state.log);
+  if (!header) {
+    if (!hasRecord(file, LOG_RECORDS_OFFSET, () => true)) return false;
+    // Records are only written behind a header that was flushed: this one has gone bad since.
+    state.damagedSequence = 0;
+    return true;
+  }
+  const walked = walkSegment(file, parts.crypto, header);
+  state.damagedSequence = walked.damagedSequence;
+  state.count = walked.end.sequence;
+  state.head = walked.end.previous;
+  state.tag = header.segment;
+  state.offset = walked.end.offset;
+  return walked.end.sequence > header.firstSequence || walked.damagedSequence !== undefined;
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Keeps one link to a relay up: the configured one, or what discovery finds. One socket at a time; after a loss it waits
+ * as `Backoff` says, after a farewell as the relay says.
+ */
+import { WIRE_VERSION } from "../protocol/limits";
+import { attempt } from "./attempt";
+import { Backoff } from "./backoff";
+import type { ChannelTable } from "./channel-table";
+import type { DeviceConfig, RelayAddress } from "./device-config";
+import type { Ports, TimerHandle } from "./io";
+import { Link } from "./link";
+import { messageOf } from "./refusal";
+
+export interface UplinkOptions {
+  ports: Pick<Ports, "network" | "clock" | "timers" | "entropy" | "log" | "discovery">;
+  config: DeviceConfig;
+  channels: ChannelTable;
+  onState(state: "offline" | "online"): void;
+}
+
+const DISCOVERY_MS = 3000;
+const MAX_CANDIDATES = 16;
+/** A link that held this long was good: the next loss starts from the shortest wait. */
+const STABLE_MS = 30_000;
+/** The longest a relay may send a device away. */
+const MAX_RETRY_MS = 10 * 60_000;
+
+export class Uplink {
+  readonly #options: UplinkOptions;
+  readonly #backoff: Backoff;
+  #link: Link | undefined;
+  #search: { close(): void } | undefined;
+  #timer: TimerHandle | undefined;
+  /** Relays found and not tried yet; at most MAX_CANDIDATES. */
+  #candidates: RelayAddress[] = [];
+  #isOnline = false;
+  #isClosed = false;
+
+  constructor(options: UplinkOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.ports.entropy);
+    this.#wait(0);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#timer) this.#options.ports.timers.clear(this.#timer);
+    this.#search?.close();
+    this.#dropLink();
+  }
+
+  #wait(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#timer = this.#options.ports.timers.set(delayMs, () => {
+      this.#timer = undefined;
+      this.#begin();
+    });
+  }
+
+  #begin(): void {
+    const { config, ports } = this.#options;
+    if (config.relay) this.#connect(config.relay);
+    else if (ports.discovery) this.#discover(ports.discovery);
+    else {
+      ports.log.write("warn", "uplink: no relay configured and no discovery on this platform");
+      this.#wait(this.#backoff.nextMs());
+    }
+  }
+
+  #discover(discovery: NonNullable<Ports["discovery"]>): void {
+    const found: RelayAddress[] = [];
+    const next = (): void => {
+      this.#search = undefined;
+      this.#candidates = found;
+      if (found.length === 0) this.#options.ports.log.write("info", "uplink: no relay found on this network");
+      this.#tryNext();
+    };
+    attempt(
+      () => {
+        this.#search = discovery.find({
+          timeoutMs: DISCOVERY_MS,
+          onFound: ({ host, port }) => {
+            if (found.length < MAX_CANDIDATES) found.push({ host, port });
+          },
+          onDone: next,
+        });
+      },
+      (error) => {
+        this.#options.ports.log.write("warn", `uplink: discovery failed: ${messageOf(error)}`);
+        this.#wait(this.#backoff.nextMs());
+      },
+    );
+  }
+
+  /** An announcement proves nothing: each is tried, and TLS decides. */
+  #tryNext(): void {
+    const candidate = this.#candidates.shift();
+    if (candidate) this.#connect(candidate);
+    else this.#wait(this.#backoff.nextMs());
+  }
+
+  #connect(address: RelayAddress): void {
+    const { ports, config, channels } = this.#options;
+    const { network, clock, timers, log } = ports;
+    if (clock.unixMs() === undefined) log.write("warn", "uplink: the clock is not set, certificates cannot be judged by date");
+    let upSinceMs: number | undefined;
+    const rate = (): void => {
+      if (upSinceMs !== undefined && clock.monotonicMs() - upSinceMs >= STABLE_MS) this.#backoff.reset();
+    };
+    const where = `${address.host}:${String(address.port)}`;
+    attempt(
+      () => {
+        const link: Link = new Link({
+          network,
+          clock,
+          timers,
+          address,
+          hello: {
+            minVersion: WIRE_VERSION,
+            maxVersion: WIRE_VERSION,
+            maxFrameBytes: config.limits.maxFrameBytes,
+            maxChannels: config.limits.maxChannels,
+            software: `coffer ${config.firmwareVersion}`,
+          },
+          handlers: {
+            onUp: ({ relay }) => {
+              upSinceMs = clock.monotonicMs();
+              log.write("info", `uplink: online at ${where} (relay ${relay})`);
+              channels.attach(link);
+              this.#setOnline(true);
+            },
+            onFrame: (type, channel, payload) => { channels.take(type, channel, payload); },
+            onRoom: () => { channels.pump(); },
+            onGoAway: (retryMs) => {
+              log.write("info", `uplink: the relay at ${where} says goodbye`);
+              rate();
+              this.#dropLink();
+              this.#wait(Math.min(retryMs, MAX_RETRY_MS) + this.#backoff.jitterMs());
+            },
+            onLost: (reason) => {
+              log.write("warn", `uplink: ${where}: ${reason}`);
+              rate();
+              this.#dropLink();
+              if (upSinceMs !== undefined) this.#candidates = [];
+              if (!this.#isClosed) this.#tryNext();
+            },
+          },
+        });
+        this.#link = link;
+      },
+      (error) => {
+        log.write("warn", `uplink: ${where}: ${messageOf(error)}`);
+        this.#tryNext();
+      },
+    );
+  }
+
+  #dropLink(): void {
+    this.#link?.close();
+    this.#link = undefined;
+    this.#options.channels.detach();
+    this.#setOnline(false);
+  }
+
+  #setOnline(isOnline: boolean): void {
+    if (this.#isOnline === isOnline) return;
+    this.#isOnline = isOnline;
+    this.#options.onState(isOnline ? "online" : "offline");
+  }
+}

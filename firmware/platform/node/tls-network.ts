@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The network port over node:tls: mutual TLS to a relay. Trusted is the relay authority alone; the certificate must be
+ * valid for the host and name a relay in its URI SAN; revoked ones are refused when there is a list.
+ */
+import { isIP } from "node:net";
+import { checkServerIdentity, connect } from "node:tls";
+import type { PeerCertificate, TLSSocket } from "node:tls";
+import { ConnectionError } from "../../core/io";
+import type { ConnectionErrorCode, Network, SecureSocket, SecureSocketOptions } from "../../core/io";
+
+export interface TlsIdentity {
+  keyPem: string;
+  /** The device's certificate, followed by its authority's if that is sent. */
+  certificatePem: string;
+  relayAuthorityPem: string;
+  /** Revoked relays. */
+  crlPem?: string;
+}
+
+/** What may wait in this process for the socket to take it. */
+const MAX_WAITING_BYTES = 512 * 1024;
+/** `onWritable` comes again when so much of it is free. */
+const LEAST_ROOM_BYTES = 128 * 1024;
+/** Frames are gathered into pieces of this size, so that they become full TLS records and few system calls. */
+const PIECE_BYTES = 64 * 1024;
+const RELAY_NAME = /(?:^|, )URI:coffer:relay:[a-z0-9-]{1,32}(?:,|$)/;
+
+export class TlsNetwork implements Network {
+  readonly #identity: TlsIdentity;
+
+  constructor(options: { identity: TlsIdentity }) {
+    this.#identity = options.identity;
+  }
+
+  connect(options: SecureSocketOptions): SecureSocket {
+    return new TlsSecureSocket(this.#identity, options);
+  }
+}
+
+class TlsSecureSocket implements SecureSocket {
+  readonly #options: SecureSocketOptions;
+  readonly #socket: TLSSocket;
+  #isReady = false;
+  #isClosed = false;
+  /** What has come and was not read: the pieces, and where in the first one. */
+  #chunks: Buffer[] = [];
+  #offset = 0;
+  #readableBytes = 0;
+  /** What is being gathered. */
+  #piece: Buffer | undefined;
+  #pieceBytes = 0;
+  #isSendScheduled = false;
+  #wantsRoom = false;
+
+  constructor(identity: TlsIdentity, options: SecureSocketOptions) {
+    this.#options = options;
+    const { host, port } = options;
+    const socket = connect({
+      host,
+      port,
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      key: identity.keyPem,
+      cert: identity.certificatePem,
+      ca: identity.relayAuthorityPem,
+      ...(identity.crlPem === undefined ? {} : { crl: identity.crlPem }),
+      minVersion: "TLSv1.2",
+      rejectUnauthorized: true,
+      checkServerIdentity: (_, certificate) => judge(host, certificate),
+    });
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on("secureConnect", () => {
+      this.#isReady = true;
+      this.#options.onWritable(this.writableBytes);
+    });
+    socket.on("data", (chunk: Buffer) => { this.#take(chunk); });
+    socket.on("drain", () => { this.#offerRoom(); });
+    socket.on("error", (error) => { this.#fail(connectionError(error, this.#isReady)); });
+    socket.on("end", () => { this.#fail(new ConnectionError("closed", "the relay closed the connection")); });
+    socket.on("close", () => {
+      this.#fail(new ConnectionError(this.#isReady ? "lost" : "rejected", "the connection broke"));
+    });
+  }
+
+  read(into: Uint8Array): number {
+    let count = 0;
+    for (let chunk = this.#chunks[0]; chunk && count < into.length; chunk = this.#chunks[0]) {
+      const part = Math.min(chunk.length - this.#offset, into.length - count);
+      chunk.copy(into, count, this.#offset, this.#offset + part);
+      count += part;
+      this.#offset += part;
+      if (this.#offset === chunk.length) {
+        this.#chunks.shift();
+        this.#offset = 0;
+      }
+    }
+    this.#readableBytes -= count;
+    if (this.#readableBytes === 0 && this.#socket.isPaused()) this.#socket.resume();
+    return count;
+  }
+
+  get writableBytes(): number {
+    if (!this.#isReady || this.#isClosed) return 0;
+    const room = MAX_WAITING_BYTES - this.#socket.writableLength - this.#pieceBytes;
+    if (room < PIECE_BYTES / 2) {
+      this.#wantsRoom = true;
+      return 0;
+    }
+    return room;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    if (bytes.length > this.writableBytes) throw new RangeError("write: more than writableBytes");
+    for (let at = 0; at < bytes.length; ) {
+      this.#piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
+      const part = Math.min(PIECE_BYTES - this.#pieceBytes, bytes.length - at);
+      this.#piece.set(bytes.subarray(at, at + part), this.#pieceBytes);
+      this.#pieceBytes += part;
+      at += part;
+      if (this.#pieceBytes === PIECE_BYTES) this.#send();
+    }
+    if (this.#pieceBytes > 0 && !this.#isSendScheduled) {
+      this.#isSendScheduled = true;
+      queueMicrotask(() => {
+        this.#isSendScheduled = false;
+        this.#send();
+      });
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#send();
+    this.#isClosed = true;
+    this.#chunks = [];
+    this.#socket.end();
+    // What was written last may still go out; a peer that does not take it holds the socket no longer than this.
+    this.#socket.resume();
+    setTimeout(() => { this.#socket.destroy(); }, 1000).unref();
+  }
+
+  #send(): void {
+    if (!this.#piece || this.#pieceBytes === 0 || this.#isClosed) return;
+    const isFull = this.#pieceBytes === PIECE_BYTES;
+    // A small piece is copied out, so that a credit of ten bytes does not keep 64 KiB waiting.
+    const bytes = isFull ? this.#piece : Buffer.from(this.#piece.subarray(0, this.#pieceBytes));
+    if (isFull) this.#piece = undefined;
+    this.#pieceBytes = 0;
+    this.#socket.write(bytes);
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#isClosed) return;
+    this.#chunks.push(chunk);
+    this.#readableBytes += chunk.length;
+    this.#options.onReadable(this.#readableBytes);
+    // The owner left some: no more is taken from the network until it has read it.
+    if (this.#readableBytes > 0) this.#socket.pause();
+  }
+
+  #offerRoom(): void {
+    if (!this.#wantsRoom || this.#isClosed) return;
+    if (MAX_WAITING_BYTES - this.#socket.writableLength - this.#pieceBytes < LEAST_ROOM_BYTES) return;
+    this.#wantsRoom = false;
+    this.#options.onWritable(this.writableBytes);
+  }
+
+  #fail(error: ConnectionError): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#chunks = [];
+    this.#socket.destroy();
+    this.#options.onError(error);
+  }
+}
+
+/** Valid for the host, and a relay: a device's or client's certificate is neither, whoever signed it. */
+function judge(host: string, certificate: PeerCertificate): Error | undefined {
+  const names = certificate.subjectaltname ?? "";
+  if (!RELAY_NAME.test(names)) return new Error("the certificate does not name a relay");
+  return checkServerIdentity(host, certificate);
+}
+
+const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "EADDRNOTAVAIL"];
+
+function connectionError(error: Error, isReady: boolean): ConnectionError {
+  const code = (error as NodeJS.ErrnoException).code ?? "";
+  let kind: ConnectionErrorCode = isReady ? "lost" : "certificate";
+  if (UNREACHABLE.includes(code) || error instanceof AggregateError) kind = "unreachable";
+  // The relay's alert about our certificate, in TLS 1.3 after the handshake has ended for this side.
+  else if (code.startsWith("ERR_SSL_") && code.includes("ALERT")) kind = "rejected";
+  else if (!isReady && (code === "ECONNRESET" || code === "EPIPE" || code.startsWith("ERR_SSL_"))) kind = "rejected";
+  return new ConnectionError(kind, error.message || code, { cause: error });
+}

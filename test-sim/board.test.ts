@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+/** The device on the XS engine against a real relay: boot, power, reset, network, memory. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+
+import { DeviceClient } from "../host-tools/remote/device-client";
+import { TestRelay } from "../relay/test-relay";
+import { Board, type BoardOptions } from "./board";
+import { NetworkProxy } from "./network-proxy";
+import { xsBoardProgram } from "./xs-build";
+
+const BUILD_MS = 180_000; // the first run compiles the engine
+const SECRET = new Uint8Array(32).fill(7);
+
+describe("Board", function () {
+  this.timeout(30_000);
+  let relay: TestRelay;
+  const ends: (() => unknown)[] = [];
+
+  before(async function () {
+    this.timeout(BUILD_MS);
+    await xsBoardProgram();
+    relay = await TestRelay.start();
+  });
+  after(() => relay.stop());
+  afterEach(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  });
+
+  function newBoard(changes: Partial<BoardOptions> = {}): Board {
+    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:device:cam1"], usage: "client" });
+    const board = new Board({
+      name: "cam1",
+      identity: {
+        key: issued.key,
+        cert: issued.certificate + TestRelay.deviceAuthority.certificate,
+        ca: TestRelay.relayAuthority.certificate,
+      },
+      relay: { host: "127.0.0.1", port: relay.port },
+      pairings: [SECRET],
+      seed: 1,
+      ...changes,
+    });
+    ends.push(() => board.cutPower());
+    return board;
+  }
+
+  async function newClient(port = relay.port): Promise<DeviceClient> {
+    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:client:ann"], usage: "client" });
+    const client = await DeviceClient.open({
+      relay: { host: "127.0.0.1", port },
+      identity: {
+        key: issued.key,
+        chain: issued.certificate + TestRelay.deviceAuthority.certificate,
+        ca: TestRelay.relayAuthority.certificate,
+      },
+      device: "cam1",
+      pairingSecret: SECRET,
+      channels: 1,
+    });
+    ends.push(() => client.close());
+    return client;
+  }
+
+  async function until(what: string, condition: () => boolean): Promise<void> {
+    for (const end = Date.now() + 15_000; !condition();) {
+      assert.ok(Date.now() < end, `${what} did not happen`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  it("boots, goes online, and tells a client about itself", async () => {
+    const board = newBoard();
+    await board.boot();
+    await until("online", () => board.isOnline);
+    const status = await (await newClient()).status();
+    assert.equal(status.host, "xs-board");
+    assert.equal(board.exit, undefined);
+  });
+
+  it("stores a blob and gives it back, in the memory of an ESP32", async () => {
+    const board = newBoard();
+    await board.boot();
+    await until("online", () => board.isOnline);
+    const client = await newClient();
+    const blob = randomBytes(300_000);
+    const id = createHash("sha256").update(blob).digest();
+    await client.put(id, [blob]);
+    assert.deepEqual(await client.has([id]), [true]);
+    assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
+    const live = await board.collectGarbage();
+    assert.ok(
+      live.slots < live.slotsLimit * 0.9,
+      `${String(live.slots)} of ${String(live.slotsLimit)} slots are live`,
+    );
+    assert.ok(
+      live.chunkBytes < live.chunkBytesLimit * 0.9,
+      `${String(live.chunkBytes)} bytes of chunks are live`,
+    );
+  });
+
+  it("has a stored blob after the plug was pulled", async () => {
+    const board = newBoard();
+    await board.boot();
+    await until("online", () => board.isOnline);
+    const blob = randomBytes(50_000);
+    const id = createHash("sha256").update(blob).digest();
+    const client = await newClient();
+    await client.put(id, [blob]);
+    await board.cutPower();
+    assert.equal(board.exit?.reason, "powerCut");
+    assert.equal(board.isOnline, false);
+    await board.boot();
+    await until("online again", () => board.isOnline);
+    assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
+  });
+
+  it("is cut in the middle of a write when the card says so", async () => {
+    const board = newBoard();
+    await board.boot();
+    await until("online", () => board.isOnline);
+    const client = await newClient();
+    board.card.cutAtWrite(20);
+    const blob = randomBytes(100_000);
+    const id = createHash("sha256").update(blob).digest();
+    const put = client.put(id, [blob]);
+    await until("the cut", () => board.exit?.reason === "powerCut");
+    await board.boot();
+    await put;
+    assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
+  });
+
+  it("comes back when the network breaks", async () => {
+    const proxy = new NetworkProxy({ host: "127.0.0.1", port: relay.port });
+    ends.push(() => proxy.stop());
+    const port = await proxy.start();
+    const states: string[] = [];
+    const board = newBoard({ relay: { host: "127.0.0.1", port }, onState: (state) => states.push(state) });
+    await board.boot();
+    await until("online", () => board.isOnline);
+    proxy.drop();
+    await until("online again", () => states.filter((state) => state === "online").length === 2);
+    assert.deepEqual(states, ["online", "offline", "online"]);
+  });
+
+  it("waits in virtual time, at once", async () => {
+    const board = newBoard({ relay: { host: "127.0.0.1", port: 1 }, virtualTime: true });
+    await board.boot();
+    const start = performance.now();
+    const failures = () => board.logLines.filter((line) => line.startsWith("warn uplink")).length;
+    // The refused connections are real, so each minute of the board lets Node's event loop turn too.
+    for (let minute = 0; failures() < 5 && minute < 200; minute++) {
+      await board.advance(60_000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.ok(failures() >= 5, "no five attempts in 200 minutes");
+    assert.ok(performance.now() - start < 5000);
+    assert.equal(board.exit, undefined);
+  });
+
+  it("finds a relay that announces itself", async () => {
+    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:device:cam1"], usage: "client" });
+    const board = new Board({
+      name: "cam1",
+      identity: { key: issued.key, cert: issued.certificate, ca: TestRelay.relayAuthority.certificate },
+      pairings: [SECRET],
+      seed: 1,
+    });
+    ends.push(() => board.cutPower());
+    board.announce({ host: "localhost", port: relay.port, name: "relay1" });
+    await board.boot();
+    await until("online", () => board.isOnline);
+  });
+
+  it("starts again when the reset button is pressed", async () => {
+    const board = newBoard();
+    await board.boot();
+    await board.reset();
+    assert.match(board.logLines.findLast((line) => line.includes("start 2")) ?? "", /software/);
+    assert.equal(board.exit, undefined);
+  });
+
+  it("tells how the firmware ended when it ends by itself", async () => {
+    const board = newBoard({ firmware: "export default function start() { throw new Error('broken') }" });
+    await assert.rejects(board.boot(), /unhandledException.*broken/s);
+    assert.equal(board.exit?.reason, "unhandledException");
+  });
+});

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+/**
+ * A run of the stores that can be cut short at any write, and what must hold of the card afterwards: everything that was
+ * acknowledged, nothing that is torn, and no file left whose clusters were never confirmed.
+ */
+import assert from "node:assert/strict";
+import { readBlobState } from "../../firmware/core/blob-header";
+import { Refusal } from "../../firmware/core/refusal";
+import { readRecord, readSegmentHeader, segmentStart } from "../../firmware/core/log-segment";
+import { NO_ENTRY, entryHash } from "../../firmware/protocol/log-chain";
+import { CardState, FailureCode } from "../../firmware/protocol/verbs";
+import { nodeCrypto } from "../../firmware/platform/node/node-crypto";
+import { StoreBench, randomBytes, sha256 } from "./store-bench";
+
+class PowerGone extends Error {}
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+export class CrashRun {
+  readonly bench: StoreBench;
+  /** Acknowledged, and nobody has asked to delete it since. */
+  readonly #stored = new Map<string, Uint8Array>();
+  /** Asked for and not answered: it may be there or not, but never torn. */
+  readonly #open = new Map<string, Uint8Array>();
+  /** How far the client got with an upload that did not end. */
+  readonly #sent = new Map<string, number>();
+  readonly #entries = new Map<string, Uint8Array[]>();
+  #openEntry: { log: string; entry: Uint8Array } | undefined;
+
+  constructor(bench: StoreBench) {
+    this.bench = bench;
+  }
+
+  /** Runs until it is through or the power goes; true when it went. */
+  script(steps: (run: CrashRun) => void): boolean {
+    try {
+      steps(this);
+      return false;
+    } catch (error) {
+      if (!this.bench.simCard.isPowered) return true;
+      throw error;
+    }
+  }
+
+  #checkPower(): void {
+    if (!this.bench.simCard.isPowered) throw new PowerGone();
+  }
+
+  put(seed: number, size: number, options: { stopAt?: number; wrong?: boolean } = {}): void {
+    const bytes = randomBytes(seed, size);
+    const id = sha256(bytes);
+    const hex = hexOf(id);
+    if (!this.#stored.has(hex)) this.#open.set(hex, bytes);
+    const given = bytes.slice();
+    if (options.wrong) given[size - 1] = (given[size - 1] ?? 0) ^ 1;
+    const outcome = this.bench.put(given, { id, ...(options.stopAt === undefined ? {} : { stopAt: options.stopAt }) });
+    if (!options.wrong) this.#sent.set(hex, outcome.sentBytes);
+    this.#checkPower();
+    if (outcome.result === "stored" || outcome.result === "wasStored") {
+      assert.ok(!options.wrong, "wrong bytes were acknowledged");
+      this.#stored.set(hex, bytes);
+      this.#open.delete(hex);
+      this.#sent.delete(hex);
+    } else if (outcome.result === "pending") {
+      outcome.upload?.release();
+      this.bench.turns.run();
+      this.#checkPower();
+    } else {
+      this.#open.delete(hex);
+      this.#sent.delete(hex);
+    }
+  }
+
+  delete(seed: number, size: number): void {
+    const bytes = randomBytes(seed, size);
+    const id = sha256(bytes);
+    const hex = hexOf(id);
+    this.#stored.delete(hex);
+    this.#sent.delete(hex);
+    this.#open.set(hex, bytes);
+    const outcome = this.bench.delete(id);
+    this.#checkPower();
+    if (outcome instanceof Refusal) throw outcome;
+    this.#open.delete(hex);
+  }
+
+  append(log: number, seed: number, size: number): void {
+    const id = sha256(Uint8Array.of(log));
+    const entries = this.#entries.get(hexOf(id)) ?? [];
+    this.#entries.set(hexOf(id), entries);
+    const entry = randomBytes(seed, size);
+    this.#openEntry = { log: hexOf(id), entry };
+    const outcome = this.bench.append(id, headOf(entries), entry);
+    this.#checkPower();
+    if (outcome instanceof Refusal) throw outcome;
+    entries.push(entry);
+    this.#openEntry = undefined;
+  }
+
+  /** After a reboot. */
+  check(): void {
+    const { bench } = this;
+    assert.equal(bench.card.state, CardState.ok, bench.lines.join("\n"));
+    const listed = new Set(bench.list().map(hexOf));
+    for (const [hex, bytes] of this.#stored) {
+      assert.ok(listed.has(hex), `lost: blob ${hex.slice(0, 8)} of ${String(bytes.length)} bytes is not listed`);
+    }
+    for (const hex of listed) {
+      const id = new Uint8Array(Buffer.from(hex, "hex"));
+      assert.ok(this.#stored.has(hex) || this.#open.has(hex), `blob ${hex.slice(0, 8)} is listed although it is gone`);
+      assert.ok(bench.blobs.has(id), `listed and not had: ${hex.slice(0, 8)}`);
+      assert.equal(hexOf(sha256(bench.read(id))), hex, `torn: blob ${hex.slice(0, 8)}`);
+    }
+    this.#checkLogs();
+    this.#checkFiles();
+  }
+
+  /** Uploads go on where they were, give or take what a cut may cost; everything can be stored after all. */
+  finish(isEvicting = false): void {
+    for (const [hex, bytes] of [...this.#open]) {
+      const sent = this.#sent.get(hex);
+      const outcome = this.bench.put(bytes);
+      if (isEvicting && outcome.result instanceof Refusal && outcome.result.code === FailureCode.cardFull) continue;
+      assert.ok(outcome.result === "stored" || outcome.result === "wasStored", `${String(outcome.result)}`);
+      if (sent !== undefined && outcome.result === "stored" && !isEvicting) {
+        const lost = sent - (outcome.resumedAt ?? 0);
+        assert.ok(lost <= 2 * this.bench.limits.syncBytes, `${String(lost)} bytes have to be sent again`);
+      }
+      this.#stored.set(hex, bytes);
+      this.#open.delete(hex);
+    }
+    this.#sent.clear();
+    for (const [log, entries] of this.#entries) {
+      const id = new Uint8Array(Buffer.from(log, "hex"));
+      const entry = randomBytes(99, 777);
+      const outcome = this.bench.append(id, this.bench.logs.head(id).head, entry);
+      assert.ok(!(outcome instanceof Refusal), String(outcome));
+      entries.push(entry);
+    }
+    this.check();
+  }
+
+  #checkLogs(): void {
+    for (const [log, entries] of this.#entries) {
+      const id = new Uint8Array(Buffer.from(log, "hex"));
+      const found = this.bench.entries(id);
+      const { count, head } = this.bench.logs.head(id);
+      assert.equal(found.length, count);
+      if (count === entries.length + 1 && this.#openEntry?.log === log) entries.push(this.#openEntry.entry);
+      assert.deepEqual(found.map(hexOf), entries.map(hexOf), "entries of the log");
+      assert.equal(hexOf(head), hexOf(headOf(entries)));
+    }
+    this.#openEntry = undefined;
+  }
+
+  /** Every file is one whose creation was confirmed: anything else may share clusters with what is made next. */
+  #checkFiles(): void {
+    const { storage } = this.bench;
+    for (const folder of ["", "blobs", "logs", ...Array.from({ length: 256 }, (_, i) => `blobs/${hexOf(Uint8Array.of(i))}`)]) {
+      const scan = storage.scan(folder);
+      for (let entry = scan.next(); entry; entry = scan.next()) {
+        if (entry.isDirectory) continue;
+        const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
+        if (folder.startsWith("blobs")) this.#checkBlobFile(path, entry.name);
+        else if (folder === "logs") this.#checkSegment(path, entry.name);
+        else assert.ok(entry.name === "card" || entry.name === "uploads", path);
+      }
+      scan.close();
+    }
+  }
+
+  #checkBlobFile(path: string, name: string): void {
+    assert.match(name, /^[0-9a-f]{64}$/, path);
+    const file = this.bench.storage.openFile(path, "read");
+    const state = readBlobState(file, new Uint8Array(Buffer.from(name, "hex")));
+    file.close();
+    assert.notEqual(state.kind, "invalid", `left over: ${path}`);
+  }
+
+  #checkSegment(path: string, name: string): void {
+    assert.match(name, /^[0-9a-f]{64}-[0-9a-f]{8}$/, path);
+    const file = this.bench.storage.openFile(path, "read");
+    const header = readSegmentHeader(file, new Uint8Array(Buffer.from(name.slice(0, 64), "hex")));
+    assert.ok(header && readRecord(file, header.segment, segmentStart(header)), `left over: ${path}`);
+    file.close();
+  }
+}
+
+function headOf(entries: readonly Uint8Array[]): Uint8Array {
+  return entries.reduce((previous, entry) => entryHash(nodeCrypto, previous, entry), NO_ENTRY);
+}

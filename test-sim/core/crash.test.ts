@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The power goes at every single write of a run that does everything the stores can do; after the reboot, and after
+ * another cut during that reboot, everything acknowledged is there and nothing is torn. A failure names the seed and the
+ * write: `COFFER_CRASH=seed:write` runs that one alone.
+ */
+import type { SimCard } from "../card";
+import { SeededRandom } from "../seeded-random";
+import { CrashRun } from "./crash-model";
+import { SMALL_LIMITS, StoreBench } from "./store-bench";
+
+const SEEDS = Number(process.env.COFFER_CRASH_SEEDS ?? 4);
+const only = process.env.COFFER_CRASH?.split(":").map(Number);
+const CARD = { capacityBytes: 4 * 2 ** 20, clusterBytes: 4096 };
+/** 266 KiB of it are folders. */
+const SMALL_CARD = { capacityBytes: 512 * 1024, clusterBytes: 1024 };
+
+/** Blobs stored, resumed, refused, deleted and stored again; logs over a segment's end. */
+function everything(run: CrashRun): void {
+  run.put(1, 9000);
+  run.append(1, 50, 300);
+  run.put(2, 40_000, { stopAt: 30_000 });
+  run.put(3, 1500);
+  run.put(4, 6000, { wrong: true });
+  run.put(2, 40_000);
+  run.append(1, 51, 3072);
+  run.delete(1, 9000);
+  run.append(2, 52, 1);
+  run.put(5, 0);
+  run.put(6, 25_000, { stopAt: 20_000 });
+  run.delete(6, 25_000);
+  run.put(1, 9000);
+  for (let i = 0; i < 20; i++) run.append(1, 60 + i, 3000);
+  run.put(7, 30_000, { stopAt: 25_000 });
+}
+
+/** A card that is full of partial uploads and stored blobs: evictions in between. */
+function fullCard(run: CrashRun): void {
+  run.put(11, 40_000);
+  run.put(12, 90_000, { stopAt: 5000 });
+  run.put(13, 50_000, { stopAt: 20_000 });
+  run.put(14, 80_000);
+  run.append(3, 70, 500);
+  run.delete(11, 40_000);
+  run.put(15, 60_000, { stopAt: 9000 });
+  run.put(16, 4000);
+}
+
+function cutEverywhere(name: string, script: (run: CrashRun) => void, card = CARD): void {
+  const isEvicting = card === SMALL_CARD;
+  it(name, function () {
+    this.timeout(300_000);
+    const initialised = new StoreBench(card).simCard;
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      if (only && only[0] !== seed) continue;
+      const whole = new CrashRun(benchOf(initialised, card, seed));
+      const before = whole.bench.simCard.writes;
+      whole.script(script);
+      whole.finish(isEvicting);
+      const writes = whole.bench.simCard.writes - before;
+      for (let write = 1; write <= writes; write++) {
+        if (only && only[1] !== write) continue;
+        replayable(name, seed, write, () => { cutOnce(benchOf(initialised, card, seed * 100_000 + write), script, { seed, write, isEvicting }); });
+      }
+    }
+  });
+}
+
+function benchOf(simCard: SimCard, card: typeof CARD, seed: number): StoreBench {
+  return new StoreBench({ ...card, simCard, seed, limits: { ...SMALL_LIMITS, writeBytes: 2048 } });
+}
+
+function cutOnce(
+  bench: StoreBench,
+  script: (run: CrashRun) => void,
+  { seed, write, isEvicting }: { seed: number; write: number; isEvicting: boolean },
+): void {
+  const run = new CrashRun(bench);
+  bench.simCard.cutAtWrite(write);
+  run.script(script);
+  const random = new SeededRandom(seed * 7919 + write);
+  // The reboot itself is cut, up to twice, before one is let through.
+  for (let cuts = random.below(3); cuts > 0; cuts--) {
+    bench.turns.drop();
+    bench.simCard.cutPower();
+    bench.simCard.powerOn();
+    bench.simCard.cutAtWrite(1 + random.below(6));
+    bench.restart();
+  }
+  bench.reboot();
+  run.check();
+  run.finish(isEvicting);
+  bench.reboot();
+  run.check();
+}
+
+function replayable(name: string, seed: number, write: number, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    throw new Error(`${name}: COFFER_CRASH=${String(seed)}:${String(write)}: ${String(error)}`, { cause: error });
+  }
+}
+
+describe("a power cut at every write", () => {
+  cutEverywhere("of storing, resuming, deleting and appending", everything);
+  cutEverywhere("of a full card that evicts", fullCard, SMALL_CARD);
+
+  it("of a card being initialised leaves one that can be initialised", function () {
+    this.timeout(300_000);
+    const first = new StoreBench(CARD);
+    const writes = first.simCard.writes;
+    for (let write = 1; write <= writes; write++) {
+      if (write > 40 && write < writes - 40 && write % 16 !== 0) continue;
+      replayable("initialise", 1, write, () => {
+        const bench = new StoreBench({ ...CARD, seed: write, cutAtWrite: write });
+        bench.reboot();
+        const run = new CrashRun(bench);
+        run.put(1, 3000);
+        run.check();
+      });
+    }
+  });
+});

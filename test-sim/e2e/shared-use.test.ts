@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+import { deepEqual, equal } from "node:assert/strict";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { compareTrees } from "../../host-tools/demo/compare-trees";
+import { makeSampleTree } from "./sample-tree";
+import { type DeviceName, World } from "./world";
+
+describe("several clients and several devices", function () {
+  this.timeout(60_000);
+  let world: World;
+
+  before(async () => {
+    world = await World.create();
+    await world.startRelay();
+    await Promise.all([world.startNode("cam1"), world.startNode("cam2")]);
+  });
+  after(() => world.close());
+
+  const on = (...names: DeviceName[]): string[] => ["--device", ...names];
+
+  it("lets two computers push to one device at once; both see all of it afterwards", async () => {
+    const other = await world.secondHome("other-home");
+    await Promise.all(
+      ["a", "b"].map((name, seed) => makeSampleTree(world.path(name), { seed, largeBytes: 4_000_000 })),
+    );
+    const pushes = await Promise.all([
+      world.coffer(["push", world.path("a"), ...on("cam1")]),
+      world.coffer(["push", world.path("b"), ...on("cam1")], { home: other }),
+    ]);
+    deepEqual(
+      pushes.map(({ status, stderr }) => [status, stderr]),
+      [
+        [0, ""],
+        [0, ""],
+      ],
+    );
+    for (const name of ["a", "b"])
+      for (const [index, home] of [world.home, other].entries()) {
+        const to = world.path(`${name}-${String(index)}`);
+        await world.succeed(["pull", name, "--to", to, ...on("cam1")], { home });
+        deepEqual((await compareTrees(world.path(name), to)).differences, []);
+      }
+  });
+
+  it("keeps everything when two computers change different things by turns", async () => {
+    const other = await world.secondHome("third-home");
+    for (const [index, home] of [world.home, other, world.home, other].entries())
+      await world.succeed(["mkdir", `turn-${String(index)}`, ...on("cam1")], { home });
+    for (const home of [world.home, other]) {
+      const names = (await world.succeed(["ls", ...on("cam1")], { home }))
+        .split("\n")
+        .filter((name) => /^turn/.test(name));
+      deepEqual(names, ["turn-0", "turn-1", "turn-2", "turn-3"]);
+    }
+  });
+
+  it("stores on two devices at once, and each of them alone has everything", async () => {
+    await mkdir(world.path("both"));
+    await makeSampleTree(world.path("both", "inner"), { seed: 3, largeBytes: 2_000_000 });
+    await world.succeed(["push", world.path("both"), ...on("cam1", "cam2")]);
+    for (const name of ["cam1", "cam2"] as const) {
+      const home = join(world.folder, `fresh-${name}`);
+      await world.secondHome(`fresh-${name}`);
+      // What this computer remembers of the repository must not be what makes it work.
+      await rm(join(home, "repository", "cache"), { recursive: true, force: true });
+      const to = world.path(`both-from-${name}`);
+      await world.succeed(["pull", "both", "--to", to, ...on(name)], { home });
+      deepEqual((await compareTrees(world.path("both"), to)).differences, []);
+    }
+  });
+
+  it("refuses to guess when several devices are paired", async () => {
+    const { status, stderr } = await world.coffer(["ls"]);
+    equal(status, 2);
+    equal(/cam1, cam2/.test(stderr) && /--device/.test(stderr), true);
+    await world.succeed(["ls"], { environment: { COFFER_DEVICE: "cam2" } });
+  });
+
+  it("says which device is missing, and stores nothing half", async () => {
+    await writeFile(world.path("late"), "late");
+    const offline = await World.create();
+    try {
+      await offline.startRelay();
+      await offline.startNode("cam1");
+      const { status, stderr } = await offline.coffer(["push", world.path("late"), ...on("cam1", "cam2")]);
+      equal(status, 21);
+      equal(stderr.includes("cam2"), true);
+      equal(await offline.succeed(["ls", ...on("cam1")]), "");
+    } finally {
+      await offline.close();
+    }
+  });
+});

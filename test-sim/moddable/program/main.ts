@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/** Runs one suite on the real SDK and prints a line a case; moddable.test.ts reads them. */
+import { Device } from "../../../firmware/core/device";
+import type { Ports } from "../../../firmware/core/io";
+import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
+import { MEMORY_COUNTERS, MemoryCounter, monotonicMs, readMemory } from "../../../firmware/platform/moddable/coffer-system";
+import { FolderPreferences } from "../../../firmware/platform/moddable/folder-preferences";
+import CofferTcp from "../../../firmware/platform/moddable/lin/coffer-tcp";
+import { createModdablePorts } from "../../../firmware/platform/moddable/moddable-ports";
+import { cryptoCases } from "../../conformance/crypto-cases";
+import { networkCases } from "../../conformance/network-cases";
+import { storageCases } from "../../conformance/storage-cases";
+import { systemCases } from "../../conformance/system-cases";
+import { runProtocolChecks } from "../../protocol/protocol-checks";
+import { argument, exit, print } from "./coffer-cli-host";
+import type { ProgramConfig } from "./program-config";
+import { openCard, startUpload, storeCases } from "./store-checks";
+
+function readFile(path: string): ArrayBuffer {
+  const file = new NativeFile();
+  if (file.open(path, FileMode.read) < 0) throw new Error(`${path} cannot be read`);
+  const bytes = new Uint8Array(file.size());
+  file.read(bytes, 0);
+  file.close();
+  return bytes.buffer;
+}
+
+const config = JSON.parse(String.fromArrayBuffer(readFile(argument(0) ?? ""))) as ProgramConfig;
+
+function portsIn(name: string): Ports {
+  const { identity, folder, device } = config;
+  createDirectory(`${folder}/${name}`);
+  return createModdablePorts({
+    root: `${folder}/${name}/card`,
+    identity: {
+      relayAuthority: readFile(identity.relayAuthority),
+      certificate: readFile(identity.certificate),
+      key: readFile(identity.key),
+    },
+    tcp: CofferTcp,
+    preferences: new FolderPreferences(`${folder}/${name}/flash`),
+    ...(device?.maxFragmentBytes === undefined ? {} : { maxFragmentBytes: device.maxFragmentBytes }),
+    print,
+  });
+}
+
+let failures = 0;
+
+function report(name: string, problem?: string): void {
+  if (problem === undefined) print(`ok ${name}`);
+  else {
+    failures++;
+    print(`not ok ${name}: ${problem}`);
+  }
+}
+
+async function runCases(cases: { name: string; run(ports: never): Promise<void> }[]): Promise<void> {
+  let number = 0;
+  for (const { name, run } of cases) {
+    try {
+      await run({ ...portsIn(`case-${++number}`), peer: config.peer } as never);
+      report(name);
+    } catch (error) {
+      report(name, String(error));
+    }
+  }
+}
+
+function memory(): string {
+  const counters = new Float64Array(MEMORY_COUNTERS);
+  readMemory(counters);
+  const at = (counter: number): number => counters[counter] ?? 0;
+  const { slotBytes, slots, slotsPeak, chunks, chunksPeak } = MemoryCounter;
+  return `slots ${at(slots)} peak ${at(slotsPeak)} of ${at(slotBytes)} bytes, chunks ${at(chunks)} peak ${at(chunksPeak)} bytes`;
+}
+
+/** One blob of `sizeBytes` to the card and back, without TLS. */
+async function throughput(sizeBytes: number): Promise<void> {
+  const ports = portsIn("card");
+  const card = await openCard(ports);
+  const piece = new Uint8Array(4096);
+  const fill = (at: number): void => {
+    for (let i = 0; i < 16; i++) piece[i] = (at >>> i) & 255;
+  };
+  const hash = ports.crypto.createSha256();
+  for (let at = 0; at < sizeBytes; at += piece.length) {
+    fill(at);
+    hash.write(piece);
+  }
+  const id = hash.close();
+  print(`memory before: ${memory()}`);
+  const start = monotonicMs();
+  const { upload, stored, room } = await startUpload(card, id, sizeBytes);
+  for (let at = 0; at < sizeBytes; at += piece.length) {
+    if (upload.isHeld) await room();
+    fill(at);
+    upload.write(piece);
+  }
+  await stored;
+  const middle = monotonicMs();
+  const reader = card.blobs.open(id);
+  const again = ports.crypto.createSha256();
+  for (let at = 0; at < sizeBytes; at += piece.length) {
+    reader.read(piece, at);
+    again.write(piece);
+  }
+  reader.close();
+  report("what is read is what was stored", again.close().join() === id.join() ? undefined : "other bytes");
+  const speed = (ms: number): string => (sizeBytes / 1e3 / Math.max(1, ms)).toFixed(1);
+  print(`stored at ${speed(middle - start)} MB/s, read at ${speed(monotonicMs() - middle)} MB/s`);
+  print(`memory after: ${memory()}`);
+  card.close();
+}
+
+function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
+  const ports = portsIn("device");
+  const { name, relay, limits, pairingSecret } = device;
+  new Device({
+    ...ports,
+    config: { name, relay, limits, firmwareVersion: "0.1.0", pairings: [Uint8Array.fromHex(pairingSecret)] },
+    host: "simulator",
+    onState(state) {
+      print(`state ${state}`);
+    },
+  });
+  const tell = (): void => {
+    print(`memory ${memory()}`);
+    ports.timers.set(1000, tell);
+  };
+  tell();
+}
+
+async function run(): Promise<void> {
+  const { suite, vectors, fuzzRounds, sizeBytes, device } = config;
+  if (suite === "storage") await runCases(storageCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.storage) })));
+  else if (suite === "crypto") await runCases(cryptoCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.crypto) })));
+  else if (suite === "system") await runCases(systemCases);
+  else if (suite === "network") await runCases(networkCases);
+  else if (suite === "store") await runCases(storeCases);
+  else if (suite === "protocol" && vectors) {
+    const { crypto } = portsIn("protocol");
+    runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
+  } else if (suite === "throughput") await throughput(sizeBytes ?? 0);
+  else if (suite === "device" && device) {
+    runDevice(device);
+    return;
+  }
+  exit(failures === 0 ? 0 : 1);
+}
+
+run().catch((error: unknown) => {
+  print(`not ok ${String(error)}`);
+  exit(1);
+});

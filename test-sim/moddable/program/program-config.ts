@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/** What the test tells the program: a JSON file, whose path is its argument. Shared by both sides. */
+import type { NetworkPeer } from "../../conformance/network-cases";
+import type { DeviceLimits } from "../../../firmware/core/device-config";
+import type { ProtocolVectors } from "../../protocol/protocol-vectors";
+
+export interface ProgramConfig {
+  suite: "storage" | "crypto" | "system" | "network" | "protocol" | "store" | "throughput" | "device";
+  /** A folder that exists and is empty. */
+  folder: string;
+  /** Of DER files named as `coffer device add` names them. */
+  identity: { relayAuthority: string; certificate: string; key: string };
+  peer?: NetworkPeer;
+  vectors?: ProtocolVectors;
+  fuzzRounds?: number;
+  /** throughput: bytes stored and read again. */
+  sizeBytes?: number;
+  device?: {
+    name: string;
+    relay: { host: string; port: number };
+    pairingSecret: string;
+    limits: DeviceLimits;
+    maxFragmentBytes?: number;
+  };
+}
