@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/** A relay and host nodes as real processes, started through the CLI with a state folder of their own. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { State } from "../host-tools/state";
+import { type ProcessFigures, readFigures } from "./process-figures";
+
+const cli = join(dirname(fileURLToPath(import.meta.url)), "..", "host-tools", "bin", "coffer.js");
+export const PASSPHRASE = "bench bench bench";
+const FIGURES_EVERY_MS = 20;
+const READY_WITHIN_MS = 20_000;
+
+export interface RunResult {
+  output: string;
+  seconds: number;
+  figures: ProcessFigures;
+}
+
+export class Cluster {
+  /** Everything of this cluster: state, cards. In memory where the system has /dev/shm, so that no disk is measured. */
+  readonly folder: string;
+  readonly state: State;
+  port = 0;
+  readonly #children: ChildProcess[] = [];
+
+  constructor(base: string) {
+    this.folder = mkdtempSync(join(base, "coffer-bench-"));
+    this.state = new State(join(this.folder, "home"));
+  }
+
+  /** State folder, certificates and a running relay. */
+  async start(): Promise<ChildProcess> {
+    this.port = await freePort();
+    await this.run(["init", "--relay", `127.0.0.1:${this.port}`]);
+    const relay = this.#spawn(["relay", "--listen", `127.0.0.1:${this.port}`, "--no-discovery"]);
+    await this.#until(async () => {
+      await this.run(["status", "--json"]);
+    });
+    return relay;
+  }
+
+  /** A host node of that name on a folder of this cluster. */
+  async startNode(name: string): Promise<ChildProcess> {
+    await this.run(["device", "add", name, "--certs", join(this.folder, "certs")]);
+    mkdirSync(join(this.folder, name));
+    const node = this.#spawn(["node", join(this.folder, name), "--as", name]);
+    await this.#until(async () => {
+      await this.run(["df", "--json", "--device", name]);
+    });
+    return node;
+  }
+
+  /** Runs one command to its end; an exit status other than 0 is an error with what it printed. */
+  async run(words: readonly string[]): Promise<RunResult> {
+    const started = performance.now();
+    const child = spawn(process.execPath, [cli, ...words], {
+      env: this.#environment(),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    let complaint = "";
+    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
+    let figures: ProcessFigures = { peakMiB: 0, residentMiB: 0, cpuSeconds: 0 };
+    const sampler = setInterval(() => {
+      figures = readFigures(child.pid ?? 0) ?? figures;
+    }, FIGURES_EVERY_MS);
+    const status = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    }).finally(() => {
+      clearInterval(sampler);
+    });
+    if (status !== 0) throw new Error(`coffer ${words.join(" ")}: status ${String(status)}\n${complaint}`);
+    return { output, seconds: (performance.now() - started) / 1000, figures };
+  }
+
+  close(): void {
+    for (const child of this.#children) child.kill("SIGKILL");
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #environment(): NodeJS.ProcessEnv {
+    return { ...process.env, COFFER_HOME: this.state.home, COFFER_PASSPHRASE: PASSPHRASE };
+  }
+
+  #spawn(words: readonly string[]): ChildProcess {
+    const child = spawn(process.execPath, [cli, ...words], { env: this.#environment(), stdio: "ignore" });
+    this.#children.push(child);
+    return child;
+  }
+
+  async #until(attempt: () => Promise<void>): Promise<void> {
+    const deadline = performance.now() + READY_WITHIN_MS;
+    for (;;) {
+      try {
+        await attempt();
+        return;
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
+      }
+    }
+  }
+}
+
+export function memoryFolder(): string {
+  return process.env.COFFER_BENCH_FOLDER ?? (process.platform === "linux" ? "/dev/shm" : tmpdir());
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no free port");
+  return address.port;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Push and pull of incompressible data through the relay to a host node, beside a bare two-hop mutual-TLS pipe of the
+ * same bytes in the same run: the ratio is the figure, the seconds belong to the machine.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash, randomFillSync } from "node:crypto";
+import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Cluster, median, memoryFolder } from "./cluster";
+import { readFigures } from "./process-figures";
+
+const MIB = 1024 * 1024;
+const pipeProgram = join(dirname(fileURLToPath(import.meta.url)), "two-hop-pipe.ts");
+
+export async function benchPush(options: {
+  mebibytes: number;
+  runs: number;
+  print: (line: string) => void;
+}): Promise<void> {
+  const { mebibytes, runs, print } = options;
+  const cluster = new Cluster(memoryFolder());
+  try {
+    const relay = await cluster.start();
+    const node = await cluster.startNode("bench");
+    const material = await writeMaterial(cluster);
+    const source = join(cluster.folder, "source.bin");
+    const pipes: number[] = [];
+    const pushes: number[] = [];
+    const pulls: number[] = [];
+    let clientPeak = 0;
+    let clientCpu = 0;
+    for (let run = 0; run < runs; run++) {
+      pipes.push(await runPipe(material, mebibytes * MIB));
+      writeRandom(source, mebibytes);
+      const push = await cluster.run(["push", source, "--to", `/run${run}`, "--quiet"]);
+      pushes.push(push.seconds);
+      clientPeak = Math.max(clientPeak, push.figures.peakMiB);
+      clientCpu = Math.max(clientCpu, push.figures.cpuSeconds);
+      const target = join(cluster.folder, "target.bin");
+      const pull = await cluster.run(["pull", `/run${run}/source.bin`, "--to", target, "--quiet"]);
+      pulls.push(pull.seconds);
+      clientPeak = Math.max(clientPeak, pull.figures.peakMiB);
+      if (digestOf(source) !== digestOf(target)) throw new Error("pull: the bytes differ");
+      // the next run is as fresh as this one
+      await cluster.run(["rm", "-r", `/run${run}`]);
+      rmSync(target);
+    }
+    const rate = (seconds: number): string => `${(mebibytes / seconds).toFixed(0)} MiB/s`;
+    const [pipe, push, pull] = [median(pipes), median(pushes), median(pulls)];
+    print(`${mebibytes} MiB incompressible, medians of ${runs}`);
+    print(`  bare two-hop mTLS pipe  ${pipe.toFixed(2)} s  ${rate(pipe)}`);
+    print(
+      `  push                    ${push.toFixed(2)} s  ${rate(push)}  ${(pipe / push).toFixed(2)} of the pipe's speed`,
+    );
+    print(
+      `  pull                    ${pull.toFixed(2)} s  ${rate(pull)}  ${(pipe / pull).toFixed(2)} of the pipe's speed`,
+    );
+    print(`  client: peak ${clientPeak.toFixed(0)} MiB, ${clientCpu.toFixed(2)} s of CPU a push`);
+    print(`  relay: ${figuresOf(relay)}`);
+    print(`  node: ${figuresOf(node)}`);
+  } finally {
+    cluster.close();
+  }
+}
+
+function figuresOf(child: ChildProcess): string {
+  const figures = readFigures(child.pid ?? 0);
+  return figures === undefined
+    ? "gone"
+    : `peak ${figures.peakMiB.toFixed(0)} MiB, ${figures.cpuSeconds.toFixed(2)} s of CPU in all`;
+}
+
+function writeRandom(path: string, mebibytes: number): void {
+  const file = openSync(path, "w");
+  const block = Buffer.alloc(4 * MIB);
+  for (let written = 0; written < mebibytes; written += 4) {
+    randomFillSync(block);
+    writeSync(file, block, 0, Math.min(4, mebibytes - written) * MIB);
+  }
+  closeSync(file);
+}
+
+function digestOf(path: string): string {
+  const file = openSync(path, "r");
+  const hash = createHash("sha256");
+  const block = Buffer.alloc(4 * MIB);
+  for (let read = readSync(file, block); read > 0; read = readSync(file, block))
+    hash.update(block.subarray(0, read));
+  closeSync(file);
+  return hash.digest("hex");
+}
+
+/** Keys and chains for the pipe: those of the cluster, so that both sides pay for the same ciphers. */
+async function writeMaterial(cluster: Cluster): Promise<string> {
+  const [relayName = ""] = await cluster.state.listIdentities("relay");
+  const [clientName = ""] = await cluster.state.listIdentities("client");
+  const server = await cluster.state.loadIdentity("relay", relayName);
+  const client = await cluster.state.loadIdentity("client", clientName);
+  const path = join(cluster.folder, "pipe.json");
+  writeFileSync(
+    path,
+    JSON.stringify({
+      serverKey: server.key,
+      serverChain: server.chain,
+      serverAuthority: client.ca,
+      clientKey: client.key,
+      clientChain: client.chain,
+      clientAuthority: server.ca,
+    }),
+    { mode: 0o600 },
+  );
+  return path;
+}
+
+/** Seconds from the source's first byte to the sink's word that it has the last. */
+async function runPipe(material: string, bytes: number): Promise<number> {
+  const children: ChildProcess[] = [];
+  const start = async (...words: string[]): Promise<string> => {
+    const child = spawn(process.execPath, ["--import", "tsx", pipeProgram, ...words], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    children.push(child);
+    return new Promise((resolve, reject) => {
+      child.stdout.once("data", (chunk: Buffer) => {
+        resolve(chunk.toString().trim());
+      });
+      child.once("exit", (status) => {
+        if (status !== 0) reject(new Error(`pipe: status ${String(status)}`));
+      });
+    });
+  };
+  try {
+    const sinkPort = await start("sink", material, String(bytes));
+    const middlePort = await start("middle", material, sinkPort);
+    return Number(await start("source", material, middlePort, String(bytes))) / 1000;
+  } finally {
+    for (const child of children) child.kill("SIGKILL");
+  }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Time, randomness, memory counters and reset: what the SDK does not have, or not well enough (its `Time.ticks` is the
+ * wall clock on Linux, its random generator starts from rand()).
+ */
+#include "xsAll.h"
+#include "xs.h"
+#include "mc.xs.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#ifdef ESP_PLATFORM
+	#include "esp_random.h"
+	#include "esp_system.h"
+	#include "esp_timer.h"
+#else
+	#include <errno.h>
+	#include <sys/random.h>
+	#include <time.h>
+#endif
+
+/* -> milliseconds since boot (ESP32) or since some moment (Linux) */
+void xs_coffer_system_monotonicMs(xsMachine *the)
+{
+#ifdef ESP_PLATFORM
+	xsResult = xsNumber((double)(esp_timer_get_time() / 1000));
+#else
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	xsResult = xsNumber((double)now.tv_sec * 1000.0 + (double)(now.tv_nsec / 1000000));
+#endif
+}
+
+void xs_coffer_system_unixMs(xsMachine *the)
+{
+	struct timeval now;
+	gettimeofday(&now, NULL);
+	xsResult = xsNumber((double)now.tv_sec * 1000.0 + (double)(now.tv_usec / 1000));
+}
+
+/* (into) */
+void xs_coffer_system_random(xsMachine *the)
+{
+	void *into;
+	xsUnsignedValue length;
+	xsGetBufferWritable(xsArg(0), &into, &length);
+#ifdef ESP_PLATFORM
+	esp_fill_random(into, length);
+#else
+	{
+		xsUnsignedValue done = 0;
+		while (done < length) {
+			ssize_t count = getrandom((uint8_t *)into + done, length - done, 0);
+			if (count > 0)
+				done += (xsUnsignedValue)count;
+			else if (errno != EINTR)
+				xsUnknownError("getrandom failed");
+		}
+	}
+#endif
+}
+
+/* (into: 7 doubles): bytes of a slot; slots used, peak, limit; chunk bytes used, peak, limit. In every kind of build. */
+void xs_coffer_system_memory(xsMachine *the)
+{
+	double counters[7];
+	void *into;
+	xsUnsignedValue length;
+	counters[0] = sizeof(txSlot);
+	counters[1] = (double)the->currentHeapCount;
+	counters[2] = (double)the->peakHeapCount;
+	counters[3] = (double)the->maximumHeapCount;
+	counters[4] = (double)the->currentChunksSize;
+	counters[5] = (double)the->peakChunksSize;
+	counters[6] = (double)the->maximumChunksSize;
+	xsGetBufferWritable(xsArg(0), &into, &length);
+	if (length != sizeof(counters))
+		xsRangeError("into: expected 56 bytes");
+	memcpy(into, counters, sizeof(counters));
+}
+
+/* -> 0 unknown, 1 power on, 2 software, 3 exception, 4 watchdog, 5 brownout: the numbers of the status verb */
+void xs_coffer_system_resetReason(xsMachine *the)
+{
+	int reason = 1;
+#ifdef ESP_PLATFORM
+	switch (esp_reset_reason()) {
+		case ESP_RST_POWERON: case ESP_RST_EXT: reason = 1; break;
+		case ESP_RST_SW: case ESP_RST_DEEPSLEEP: reason = 2; break;
+		case ESP_RST_PANIC: reason = 3; break;
+		case ESP_RST_INT_WDT: case ESP_RST_TASK_WDT: case ESP_RST_WDT: reason = 4; break;
+		case ESP_RST_BROWNOUT: reason = 5; break;
+		default: reason = 0; break;
+	}
+#endif
+	xsResult = xsInteger(reason);
+}
+
+void xs_coffer_system_restart(xsMachine *the)
+{
+	(void)the;
+#ifdef ESP_PLATFORM
+	esp_restart();
+#else
+	exit(0);
+#endif
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The network port over the SDK's TLS 1.2. Who the relay is, is decided by `tls-guard` and `relay-certificate`; the SDK's
+ * own checks come second. Whatever goes wrong is a ConnectionError given to `onError`, once.
+ *
+ * RAM: per connection the SDK keeps one record while it arrives and one while it is read: `maxFragmentBytes` bounds them.
+ */
+import TLSSocket from "embedded:io/socket/tcp/tls";
+import sessionCache from "ssl/cache";
+import {
+  type Clock,
+  ConnectionError,
+  type ConnectionErrorCode,
+  type Network,
+  type SecureSocket,
+  type SecureSocketOptions,
+  type Timers,
+} from "../../core/io";
+import { GuardedTcp, type TcpClass } from "./guarded-tcp";
+import { judgeRelayChain } from "./relay-certificate";
+import { TlsGuard, TlsRefusal } from "./tls-guard";
+
+/** DER. */
+export interface DeviceIdentity {
+  /** Whom this device trusts: the authority of relays. */
+  relayAuthority: ArrayBuffer;
+  /** The device's certificate. */
+  certificate: ArrayBuffer;
+  /** PKCS#8, RSA. */
+  key: ArrayBuffer;
+}
+
+export interface ModdableNetworkOptions {
+  tcp: TcpClass;
+  identity: DeviceIdentity;
+  clock: Clock;
+  timers: Timers;
+  /** 2048 or 4096: asked of the relay for both directions; absent: TLS's own 16384. */
+  maxFragmentBytes?: number;
+}
+
+const TLS_FRAGMENT_BYTES = 16384;
+/** Header, explicit nonce and tag of a record, and 3 to spare. */
+const RECORD_OVERHEAD_BYTES = 32;
+const NUMERIC = /^\d{1,3}(\.\d{1,3}){3}$/;
+
+/** The session that can be resumed: the SDK keeps one for all of its connections, and not with whom it was made. */
+interface KnownSession {
+  host: string;
+  id: Uint8Array;
+  untilMs: number;
+}
+
+export class ModdableNetwork implements Network {
+  readonly #options: ModdableNetworkOptions;
+  #known: KnownSession | undefined;
+
+  constructor(options: ModdableNetworkOptions) {
+    this.#options = options;
+  }
+
+  connect(options: SecureSocketOptions): SecureSocket {
+    const known = this.#known;
+    const isUsable = known?.host === options.host && (this.#options.clock.unixMs() ?? Infinity) < known.untilMs;
+    if (!isUsable) this.#forget();
+    return new ModdableSecureSocket(this.#options, options, {
+      isKnown: (id) => this.#known !== undefined && this.#known.id.join() === id.join(),
+      keep: (session) => {
+        this.#known = session;
+      },
+      forget: () => {
+        this.#forget();
+      },
+    });
+  }
+
+  #forget(): void {
+    this.#known = undefined;
+    sessionCache.deleteSessionID();
+  }
+}
+
+interface Sessions {
+  isKnown(id: Uint8Array): boolean;
+  keep(session: KnownSession): void;
+  forget(): void;
+}
+
+class ModdableSecureSocket implements SecureSocket {
+  readonly #options: SecureSocketOptions;
+  readonly #timers: Timers;
+  readonly #sessions: Sessions;
+  readonly #fragmentBytes: number;
+  readonly #guard: TlsGuard;
+  #tls: TLSSocket | undefined;
+  #tcp: GuardedTcp | undefined;
+  #isClosed = false;
+  #hasFailed = false;
+  /** Until when the relay's certificate is good, once it was seen. */
+  #untilMs = 0;
+
+  constructor(own: ModdableNetworkOptions, options: SecureSocketOptions, sessions: Sessions) {
+    const { identity, clock, tcp, maxFragmentBytes } = own;
+    const { host, port } = options;
+    this.#options = options;
+    this.#timers = own.timers;
+    this.#sessions = sessions;
+    this.#fragmentBytes = maxFragmentBytes ?? TLS_FRAGMENT_BYTES;
+    this.#guard = new TlsGuard({
+      judgeChain: (chain) => {
+        const authority = new Uint8Array(identity.relayAuthority);
+        this.#untilMs = judgeRelayChain(chain, { authority, host, unixMs: clock.unixMs() ?? 0 });
+      },
+      isKnownSession: sessions.isKnown,
+      maxFragmentBytes: this.#fragmentBytes,
+    });
+    const address = host === "localhost" ? "127.0.0.1" : host;
+    if (!NUMERIC.test(address)) {
+      this.#fail(new TlsRefusal("unreachable", `${host}: names are not resolved here, give a numeric address`));
+      return;
+    }
+    try {
+      this.#tls = new TLSSocket({
+        address,
+        host,
+        port,
+        TCP: {
+          io: GuardedTcp,
+          tcp,
+          guard: this.#guard,
+          onMade: (socket) => {
+            this.#tcp = socket;
+          },
+          onFailure: (error) => {
+            this.#fail(error);
+          },
+        },
+        secure: {
+          certificate: identity.relayAuthority,
+          clientCertificates: [identity.certificate],
+          clientKey: identity.key,
+          ...(maxFragmentBytes === undefined ? {} : { tls_max_fragment_length: maxFragmentBytes }),
+        },
+        onReadable: (count) => {
+          if (!this.#isClosed) options.onReadable(count);
+        },
+        onWritable: () => {
+          this.#writable();
+        },
+        onError: () => {
+          this.#fail(undefined);
+        },
+      });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  get writableBytes(): number {
+    if (this.#isClosed || !this.#guard.isOpen) return 0;
+    const room = this.#tcp?.roomBytes ?? 0;
+    const records = Math.ceil(room / (this.#fragmentBytes + RECORD_OVERHEAD_BYTES));
+    return Math.max(0, room - records * RECORD_OVERHEAD_BYTES);
+  }
+
+  read(into: Uint8Array): number {
+    if (this.#isClosed || into.length === 0) return 0;
+    try {
+      return this.#tls?.read(into) ?? 0;
+    } catch (error) {
+      this.#fail(error);
+      return 0;
+    }
+  }
+
+  write(bytes: Uint8Array): void {
+    if (bytes.length > this.writableBytes) {
+      throw new RangeError(`write: expected at most ${this.writableBytes} bytes, got ${bytes.length}`);
+    }
+    try {
+      for (let at = 0; at < bytes.length; at += this.#fragmentBytes) {
+        this.#tls?.write(bytes.subarray(at, Math.min(bytes.length, at + this.#fragmentBytes)));
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  close(): void {
+    this.#hasFailed = true;
+    this.#end();
+  }
+
+  #writable(): void {
+    if (this.#isClosed || !this.#guard.isOpen) return;
+    const { sessionId, isResumed } = this.#guard;
+    if (!isResumed && sessionId.length > 0) {
+      this.#sessions.keep({ host: this.#options.host, id: sessionId, untilMs: this.#untilMs });
+    }
+    const room = this.writableBytes;
+    if (room > 0) this.#options.onWritable(room);
+  }
+
+  /** From a callback of TCP, or from a call of the owner's: it hears of it later in any case. */
+  #fail(cause: unknown): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    const error = this.#errorOf(cause);
+    if (!this.#guard.isOpen) this.#sessions.forget();
+    this.#end();
+    this.#timers.set(0, () => {
+      this.#options.onError(error);
+    });
+  }
+
+  #errorOf(cause: unknown): ConnectionError {
+    const because = cause === undefined ? {} : { cause };
+    const make = (code: ConnectionErrorCode, message: string): ConnectionError => new ConnectionError(code, message, because);
+    const { host, port } = this.#options;
+    if (cause instanceof TlsRefusal) return make(cause.code, cause.message);
+    if (cause !== undefined) {
+      const text = String(cause);
+      const isDate = text.includes("date validation failed");
+      const message = isDate ? "the relay authority's certificate is not valid at this time; is the clock right?" : `TLS: ${text}`;
+      return make(this.#guard.isOpen ? "lost" : "certificate", message);
+    }
+    if (!this.#tcp?.isConnected) return make("unreachable", `${host}:${port} does not answer`);
+    if (!this.#guard.isOpen) return make("rejected", "the relay ended the handshake");
+    return this.#guard.sawAlert ? make("closed", "the relay closed the connection") : make("lost", "the connection broke");
+  }
+
+  #end(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    try {
+      this.#tls?.close();
+      // Where TLSSocket's own constructor threw, only the TCP connection exists.
+      if (!this.#tls) this.#tcp?.close();
+    } catch {
+      // Closed already by its own failure.
+    }
+  }
+}

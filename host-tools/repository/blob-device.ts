@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What the repository needs of a device: opaque blobs under their SHA-256, and append-only logs. `DeviceClient` of
+ * host-tools/remote is one over the relay; tests use devices in memory and in a folder.
+ *
+ * Contract: `put` returns only when the blob is whole, verified and durable, and goes on where an earlier, interrupted
+ * `put` of the same id stopped. `get` answers with at most the bytes asked for, fewer only at the end of the blob.
+ * `logAppend` appends only when `previous` is the hash of the log's last entry. Failures are thrown as `Refusal`.
+ * Nothing that comes back is trusted: every blob, chunk and entry is verified by its reader.
+ */
+
+/** The state of a log on a device: how many entries, and the hash of the last (32 zero bytes: none). */
+export interface LogHead {
+  count: number;
+  head: Uint8Array;
+}
+
+export interface BlobDeviceStatus {
+  capacityBytes: number;
+  freeBytes: number;
+  /** The blob size that the device likes best: the target size of packs. */
+  preferredBlobBytes: number;
+}
+
+export interface PutResult {
+  /** The device had the whole blob already. */
+  wasStored: boolean;
+  /** Bytes of the blob that travelled this time. */
+  sentBytes: number;
+}
+
+export interface BlobDevice {
+  readonly name: string;
+  status(): Promise<BlobDeviceStatus>;
+  /** For each id whether the blob is stored whole. Any number of ids. */
+  has(ids: readonly Uint8Array[]): Promise<boolean[]>;
+  /** `parts` one after the other are the blob. They must not change until the promise settles. */
+  put(id: Uint8Array, parts: readonly Uint8Array[]): Promise<PutResult>;
+  get(id: Uint8Array, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>;
+  list(): AsyncIterable<{ id: Uint8Array; sizeBytes: number }>;
+  /** How many were deleted. */
+  delete(ids: readonly Uint8Array[]): Promise<number>;
+  logHead(log: Uint8Array): Promise<LogHead>;
+  logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead>;
+  /** Entries from sequence `from` on (at least one when there is one); `previous` is the hash of the entry before them. */
+  logRead(log: Uint8Array, from: number, previous: Uint8Array): Promise<LogHead & { entries: Uint8Array[] }>;
+  logList(): Promise<(LogHead & { log: Uint8Array })[]>;
+}

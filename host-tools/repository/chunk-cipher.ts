@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Names and seals chunks. docs/repository.md "Chunks".
+ *
+ *   id     = HMAC-SHA-256(chunk id key of the kind, plaintext)
+ *   key    = HMAC-SHA-256(chunk key, u8 kind | u8 encoding | id)
+ *   sealed = u8 encoding | AES-256-GCM(key, nonce 0, additional, encoded plaintext) | 16 bytes of tag
+ *   additional = "coffer chunk 1" | repository | u8 kind | u8 encoding | id
+ *
+ * Deterministic on purpose: the same chunk gives the same bytes in the next attempt, so that an interrupted pack can be
+ * built again and go on where it stopped. A key is used for one plaintext only because it comes from that plaintext's
+ * id; nobody without the repository's keys can compute either.
+ */
+
+import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
+import { DataError } from "../../firmware/protocol/data-error";
+import type { ChunkKind, RepositoryKeys } from "./repository-keys";
+
+export const CHUNK_ID_BYTES = 32;
+/** Bytes that sealing adds. */
+export const SEAL_BYTES = 17;
+/** The bytes as they are. 1 is kept for zstd. */
+export const ENCODING_RAW = 0;
+
+const TAG_BYTES = 16;
+const NONCE = Buffer.alloc(12);
+const LABEL = Buffer.from("coffer chunk 1", "latin1");
+/** A cipher's output is a fresh buffer each time: pieces of this size are reused by the allocator instead of mapped. */
+const PIECE_BYTES = 128 * 1024;
+
+export class ChunkCipher {
+  readonly #keys: RepositoryKeys;
+  /** LABEL | repository | kind | encoding | id; from kind on it is also what the key is made of. */
+  readonly #binding: Buffer;
+  readonly #keyInput: Buffer;
+
+  constructor(keys: RepositoryKeys) {
+    this.#keys = keys;
+    this.#binding = Buffer.concat([LABEL, keys.repositoryId, Buffer.alloc(2 + CHUNK_ID_BYTES)]);
+    this.#keyInput = this.#binding.subarray(LABEL.length + keys.repositoryId.length);
+  }
+
+  id(kind: ChunkKind, plaintext: Uint8Array): Buffer {
+    return createHmac("sha256", this.#keys.chunkIdKey(kind)).update(plaintext).digest();
+  }
+
+  /** Writes the sealed chunk, plaintext.length + SEAL_BYTES, to `into` at `at`. */
+  seal(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array, into: Uint8Array, at: number): void {
+    const cipher = createCipheriv("aes-256-gcm", this.#key(kind, ENCODING_RAW, id), NONCE);
+    cipher.setAAD(this.#binding);
+    into[at] = ENCODING_RAW;
+    for (let from = 0; from < plaintext.length; from += PIECE_BYTES)
+      into.set(cipher.update(plaintext.subarray(from, from + PIECE_BYTES)), at + 1 + from);
+    cipher.final();
+    into.set(cipher.getAuthTag(), at + 1 + plaintext.length);
+  }
+
+  /** The plaintext; DataError "forged" unless these are the bytes that were sealed under this kind and id. */
+  open(kind: ChunkKind, id: Uint8Array, sealed: Uint8Array): Buffer {
+    if (sealed.length < SEAL_BYTES) throw new DataError("short", "sealed chunk shorter than its seal");
+    const encoding = sealed[0] ?? 0;
+    if (encoding !== ENCODING_RAW)
+      throw new DataError("version", `chunk with encoding ${String(encoding)}, which this version does not know`);
+    const decipher = createDecipheriv("aes-256-gcm", this.#key(kind, encoding, id), NONCE);
+    decipher.setAAD(this.#binding);
+    decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
+    const plaintext = decipher.update(sealed.subarray(1, sealed.length - TAG_BYTES));
+    try {
+      decipher.final();
+    } catch {
+      throw new DataError("forged", "sealed chunk does not verify");
+    }
+    return plaintext;
+  }
+
+  #key(kind: ChunkKind, encoding: number, id: Uint8Array): Buffer {
+    this.#keyInput[0] = kind;
+    this.#keyInput[1] = encoding;
+    this.#keyInput.set(id, 2);
+    return createHmac("sha256", this.#keys.chunkKey).update(this.#keyInput).digest();
+  }
+}

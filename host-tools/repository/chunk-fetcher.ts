@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Fetches many chunks at once: neighbours in a pack come with one request, several requests are under way, and every
+ * chunk is opened as it arrives. A chunk that is damaged or missing in its place is looked for in every other.
+ */
+
+import type { BlobDevice } from "./blob-device";
+import type { ChunkCipher } from "./chunk-cipher";
+import type { ChunkIndex, Location } from "./chunk-index";
+import type { ChunkReader } from "./chunk-reader";
+import { Refusal } from "../refusal";
+import { ChunkKind } from "./repository-keys";
+
+/** Bytes between two chunks that are fetched along rather than asked for separately. */
+const GAP_BYTES = 64 * 1024;
+const MAX_RANGE_BYTES = 4 * 1024 * 1024;
+const PARALLEL = 4;
+
+/** By id (one character a byte): the plaintext, or why there is none. */
+export type FetchedChunks = Map<string, Uint8Array | Refusal>;
+
+interface Wanted extends Location {
+  id: Uint8Array;
+}
+
+interface Range {
+  device: BlobDevice;
+  chunks: Wanted[];
+  from: number;
+  end: number;
+}
+
+export class ChunkFetcher {
+  receivedBytes = 0;
+  readonly #index: ChunkIndex;
+  readonly #cipher: ChunkCipher;
+  readonly #reader: ChunkReader;
+  readonly #onReceived: () => void;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(options: {
+    index: ChunkIndex;
+    cipher: ChunkCipher;
+    reader: ChunkReader;
+    onReceived: () => void;
+    signal?: AbortSignal | undefined;
+  }) {
+    this.#index = options.index;
+    this.#cipher = options.cipher;
+    this.#reader = options.reader;
+    this.#onReceived = options.onReceived;
+    this.#signal = options.signal;
+  }
+
+  /** Data chunks. Rejects only for what concerns everything: no connection, interrupted. */
+  async fetch(ids: readonly Uint8Array[]): Promise<FetchedChunks> {
+    const found: FetchedChunks = new Map();
+    const wanted = new Map<string, Wanted>();
+    const alone: Uint8Array[] = [];
+    for (const id of ids) {
+      const key = chunkKey(id);
+      if (wanted.has(key)) continue;
+      const location = this.#index.locations(id).find((place) => place.kind === ChunkKind.data);
+      if (location) wanted.set(key, { ...location, id });
+      else alone.push(id);
+    }
+    const ranges = this.#ranges([...wanted.values()]);
+    const worker = async (): Promise<void> => {
+      for (let range = ranges.shift(); range; range = ranges.shift()) await this.#fetchRange(range, found, alone);
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    for (const id of alone) found.set(chunkKey(id), await this.#fetchAlone(id));
+    return found;
+  }
+
+  #ranges(wanted: Wanted[]): Range[] {
+    const ranges: Range[] = [];
+    const byPack = new Map<object, Wanted[]>();
+    for (const chunk of wanted) {
+      const others = byPack.get(chunk.pack);
+      if (others) others.push(chunk);
+      else byPack.set(chunk.pack, [chunk]);
+    }
+    for (const chunks of byPack.values()) {
+      chunks.sort((a, b) => a.offsetBytes - b.offsetBytes);
+      let range: Range | undefined;
+      for (const chunk of chunks) {
+        const end = chunk.offsetBytes + chunk.sealedBytes;
+        if (range && chunk.offsetBytes - range.end <= GAP_BYTES && end - range.from <= MAX_RANGE_BYTES) {
+          range.chunks.push(chunk);
+          range.end = end;
+          continue;
+        }
+        const device = this.#reader.deviceFor(chunk.pack);
+        if (!device) continue;
+        range = { device, chunks: [chunk], from: chunk.offsetBytes, end };
+        ranges.push(range);
+      }
+    }
+    return ranges;
+  }
+
+  async #fetchRange(range: Range, found: FetchedChunks, failed: Uint8Array[]): Promise<void> {
+    const { device, chunks, from, end } = range;
+    const [first] = chunks;
+    if (!first) return;
+    this.#signal?.throwIfAborted();
+    let bytes: Uint8Array;
+    try {
+      bytes = await device.get(first.pack.id, from, end - from);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.kind === "interrupted") throw error;
+      failed.push(...chunks.map((chunk) => chunk.id));
+      return;
+    }
+    this.receivedBytes += bytes.length;
+    for (const { id, offsetBytes, sealedBytes } of chunks) {
+      try {
+        const sealed = bytes.subarray(offsetBytes - from, offsetBytes - from + sealedBytes);
+        found.set(chunkKey(id), this.#cipher.open(ChunkKind.data, id, sealed));
+      } catch {
+        failed.push(id);
+      }
+    }
+    this.#onReceived();
+  }
+
+  async #fetchAlone(id: Uint8Array): Promise<Uint8Array | Refusal> {
+    this.#signal?.throwIfAborted();
+    try {
+      return await this.#reader.read(ChunkKind.data, id);
+    } catch (error) {
+      if (error instanceof Refusal && (error.kind === "corruptedBlob" || error.kind === "missingBlob")) return error;
+      throw error;
+    }
+  }
+}
+
+export function chunkKey(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
+}

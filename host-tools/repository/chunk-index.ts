@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Where every chunk is: a hash table in typed arrays, 45 bytes a chunk, so that a million chunks (1 TiB, or as many
+ * small files) take about 64 MiB. Ids are outputs of a keyed hash, so their first bytes serve as the hash. One chunk may
+ * be in several packs.
+ */
+
+import { CHUNK_ID_BYTES } from "./chunk-cipher";
+import type { Pack, PackStream, PackedChunk } from "./pack-format";
+import type { ChunkKind } from "./repository-keys";
+
+export interface IndexedPack {
+  readonly id: Uint8Array;
+  readonly stream: PackStream;
+  readonly sizeBytes: number;
+  /** Names of the devices that said they have it. */
+  devices: ReadonlySet<string>;
+  /** Of its chunks in the index. */
+  readonly firstEntry: number;
+  readonly chunkCount: number;
+}
+
+export interface Location {
+  pack: IndexedPack;
+  kind: ChunkKind;
+  offsetBytes: number;
+  sealedBytes: number;
+}
+
+const FIELDS = 4;
+
+export class ChunkIndex {
+  readonly packs: IndexedPack[] = [];
+  readonly #packNumbers = new Map<string, number>();
+  /** Entry number + 1 in each slot; 0 is free. Never more than half full. */
+  #slots = new Uint32Array(1024);
+  #ids = Buffer.alloc(512 * CHUNK_ID_BYTES);
+  /** Pack number, offset, sealed length, kind. */
+  #fields = new Uint32Array(512 * FIELDS);
+  #count = 0;
+
+  /** Chunks, counted once for each pack that they are in. */
+  get size(): number {
+    return this.#count;
+  }
+
+  packById(id: Uint8Array): IndexedPack | undefined {
+    const number = this.#packNumbers.get(packKey(id));
+    return number === undefined ? undefined : this.packs[number];
+  }
+
+  /** Adds a pack and its chunks, or only the devices when it is known. */
+  add(pack: Pack, devices: ReadonlySet<string>): void {
+    const key = packKey(pack.id);
+    const known = this.#packNumbers.get(key);
+    if (known !== undefined) {
+      const indexed = this.packs[known];
+      if (indexed) indexed.devices = union(indexed.devices, devices);
+      return;
+    }
+    const number = this.packs.length;
+    this.packs.push({
+      id: Uint8Array.from(pack.id),
+      stream: pack.stream,
+      sizeBytes: pack.sizeBytes,
+      devices,
+      firstEntry: this.#count,
+      chunkCount: pack.chunks.length,
+    });
+    this.#packNumbers.set(key, number);
+    for (const chunk of pack.chunks) this.#insert(chunk.id, number, chunk.offsetBytes, chunk.sealedBytes, chunk.kind);
+  }
+
+  /** Whether some pack with this chunk satisfies the test. */
+  some(id: Uint8Array, test: (pack: IndexedPack) => boolean): boolean {
+    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
+      const entry = this.#slots[slot] ?? 0;
+      if (entry === 0) return false;
+      if (!this.#isId(entry - 1, id)) continue;
+      const pack = this.packs[this.#fields[(entry - 1) * FIELDS] ?? 0];
+      if (pack && test(pack)) return true;
+    }
+  }
+
+  has(id: Uint8Array): boolean {
+    return this.some(id, () => true);
+  }
+
+  locations(id: Uint8Array): Location[] {
+    const found: Location[] = [];
+    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
+      const entry = this.#slots[slot] ?? 0;
+      if (entry === 0) return found;
+      if (!this.#isId(entry - 1, id)) continue;
+      const at = (entry - 1) * FIELDS;
+      const pack = this.packs[this.#fields[at] ?? 0];
+      if (!pack) continue;
+      found.push({
+        pack,
+        offsetBytes: this.#fields[at + 1] ?? 0,
+        sealedBytes: this.#fields[at + 2] ?? 0,
+        kind: (this.#fields[at + 3] ?? 0) as ChunkKind,
+      });
+    }
+  }
+
+  /** The chunks of a pack in their order. */
+  chunksOf(pack: IndexedPack): PackedChunk[] {
+    const chunks: PackedChunk[] = [];
+    for (let entry = pack.firstEntry; entry < pack.firstEntry + pack.chunkCount; entry++)
+      chunks.push({
+        id: this.#ids.subarray(entry * CHUNK_ID_BYTES, (entry + 1) * CHUNK_ID_BYTES),
+        offsetBytes: this.#fields[entry * FIELDS + 1] ?? 0,
+        sealedBytes: this.#fields[entry * FIELDS + 2] ?? 0,
+        kind: (this.#fields[entry * FIELDS + 3] ?? 0) as ChunkKind,
+      });
+    return chunks;
+  }
+
+  #insert(id: Uint8Array, packNumber: number, offsetBytes: number, sealedBytes: number, kind: number): void {
+    if ((this.#count + 1) * 2 > this.#slots.length) this.#grow();
+    const entry = this.#count++;
+    this.#ids.set(id, entry * CHUNK_ID_BYTES);
+    this.#fields.set([packNumber, offsetBytes, sealedBytes, kind], entry * FIELDS);
+    this.#place(entry);
+  }
+
+  #place(entry: number): void {
+    let slot = this.#ids.readUInt32LE(entry * CHUNK_ID_BYTES) & (this.#slots.length - 1);
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & (this.#slots.length - 1);
+    this.#slots[slot] = entry + 1;
+  }
+
+  #grow(): void {
+    const entries = this.#slots.length;
+    this.#slots = new Uint32Array(entries * 2);
+    const ids = Buffer.alloc(entries * CHUNK_ID_BYTES);
+    this.#ids.copy(ids);
+    this.#ids = ids;
+    const fields = new Uint32Array(entries * FIELDS);
+    fields.set(this.#fields);
+    this.#fields = fields;
+    for (let entry = 0; entry < this.#count; entry++) this.#place(entry);
+  }
+
+  #first(id: Uint8Array): number {
+    const hash = (id[0] ?? 0) | ((id[1] ?? 0) << 8) | ((id[2] ?? 0) << 16) | ((id[3] ?? 0) << 24);
+    return hash & (this.#slots.length - 1);
+  }
+
+  #isId(entry: number, id: Uint8Array): boolean {
+    const at = entry * CHUNK_ID_BYTES;
+    return this.#ids.compare(id, 0, CHUNK_ID_BYTES, at, at + CHUNK_ID_BYTES) === 0;
+  }
+}
+
+function packKey(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
+}
+
+function union(a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<string> {
+  for (const name of b) if (!a.has(name)) return new Set([...a, ...b]);
+  return a;
+}

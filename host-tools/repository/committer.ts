@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Makes a change visible: packs, then index, then the log entry, each durable on every target before the next begins.
+ * Holds a lock of this computer while it does, so that two commands never write two entries for one place in the log;
+ * other computers have logs of their own and need none.
+ */
+
+import { createHash, type KeyObject, createPublicKey } from "node:crypto";
+import { hostname } from "node:os";
+import { Refusal } from "../refusal";
+import { withStateLock } from "../state-lock";
+import { State } from "../state";
+import type { BlobDevice } from "./blob-device";
+import type { ChunkCipher } from "./chunk-cipher";
+import { MAX_CHUNK_BYTES } from "./chunker";
+import { ContentBuilder } from "./content";
+import { INDEX_BLOB_TARGET_BYTES, encodeIndex, indexedPackBytes, sealIndexBlob } from "./index-blob";
+import type { IndexLoader } from "./index-loader";
+import {
+  type EntryBody,
+  MAX_BODY_BYTES,
+  MAX_INDEX_BLOBS,
+  type Operation,
+  encodeDetail,
+  exportPublicKey,
+  sealEntry,
+} from "./log-entry";
+import type { LogBook } from "./log-book";
+import type { MergedState } from "./merged-state";
+import type { Pack } from "./pack-format";
+import type { PackUploader } from "./pack-uploader";
+import { ChunkKind, type RepositoryKeys } from "./repository-keys";
+import { type TreeEntry, encodeEntry } from "./tree";
+import type { TreeEditor } from "./tree-edit";
+import type { TreeStore } from "./tree-store";
+
+const LOCK_PATIENCE_MS = 10 * 60_000;
+const INLINE_DETAIL_BYTES = 800;
+/** Everything in a body that is not counted one by one: names of fields, numbers, the first entry's key. */
+const BODY_RESERVE_BYTES = 360;
+
+export interface CommitContext {
+  keys: RepositoryKeys;
+  cipher: ChunkCipher;
+  logs: LogBook;
+  state: MergedState;
+  editor: TreeEditor;
+  trees: TreeStore;
+  indexLoader: IndexLoader;
+  targets: readonly BlobDevice[];
+  writer: { id: Uint8Array; signingKey: KeyObject };
+  /** Folder of the lock. */
+  folder: string;
+  /** Takes up what the targets have gained. */
+  refresh: () => Promise<void>;
+  /** Called before the first entry goes to a device. */
+  prepare: (device: BlobDevice) => Promise<void>;
+}
+
+export class Committer {
+  readonly #context: CommitContext;
+
+  constructor(context: CommitContext) {
+    this.#context = context;
+  }
+
+  /** False when the operations change nothing: then nothing was written. */
+  async commit(operations: readonly Operation[], uploader: PackUploader): Promise<boolean> {
+    return this.#locked(async () => {
+      const { state, editor, refresh } = this.#context;
+      await refresh();
+      let root = state.root;
+      for (const operation of operations) root = await editor.apply(root, operation);
+      if (isSame(root, state.root)) {
+        await uploader.flush();
+        return false;
+      }
+      await this.#write(root, operations, uploader);
+      await state.compute();
+      return true;
+    });
+  }
+
+  async #write(root: TreeEntry, operations: readonly Operation[], uploader: PackUploader): Promise<void> {
+    const { trees, targets, logs, prepare } = this.#context;
+    for (const { kind, id, plaintext } of trees.pending.values())
+      if (!(await uploader.isStored(id))) await uploader.store(kind, id, plaintext);
+    const detail = await this.#detail(operations, uploader);
+    await uploader.flush();
+    trees.pending.clear();
+    const rootBytes = encodeEntry(root);
+    const names = targets.map((target) => target.name);
+    let room = MAX_BODY_BYTES - BODY_RESERVE_BYTES - rootBytes.length;
+    room -= (detail instanceof Uint8Array ? detail.length : detail.content.length) + names.join("").length + 2 * names.length;
+    await Promise.all(targets.map(prepare));
+    const index = await this.#index(uploader.packs, room);
+    for (let at = 0; at < index.length - 1; at++)
+      this.#append({ root: encodeEntry(this.#context.state.root), index: index[at] ?? [], detail: this.#emptyDetail(), devices: names });
+    this.#append({ root: rootBytes, index: index.at(-1) ?? new Uint8Array(0), detail, devices: names });
+    await Promise.all(targets.map((target) => logs.bringUpToDate(target)));
+    uploader.packs.length = 0;
+  }
+
+  /** Signs and seals an entry and makes it durable on this computer. */
+  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices">): void {
+    const { keys, logs, state, writer } = this.#context;
+    const log = logs.log(writer.id);
+    const body: EntryBody = {
+      ...fields,
+      writer: writer.id,
+      sequence: log.count,
+      previous: log.head,
+      lamport: ++state.lamport,
+      timeMs: Date.now(),
+      ...(log.count === 0
+        ? { publicKey: exportPublicKey(createPublicKey(writer.signingKey)), name: hostname().slice(0, 64) }
+        : {}),
+    };
+    logs.acceptOwn(log, sealEntry(keys, writer.signingKey, body));
+  }
+
+  /** What goes into each entry: the packs themselves when they fit, else ids of index blobs, stored on every target. */
+  async #index(packs: readonly Pack[], room: number): Promise<(Uint8Array | Uint8Array[])[]> {
+    if (packs.length === 0) return [];
+    const sizeBytes = packs.reduce((sum, pack) => sum + indexedPackBytes(pack), 8);
+    if (sizeBytes <= room) return [encodeIndex(packs)];
+    const ids: Uint8Array[] = [];
+    for (const group of grouped(packs)) ids.push(await this.#putIndexBlob(group));
+    const perEntry = Math.min(MAX_INDEX_BLOBS, Math.max(1, Math.floor(room / 36)));
+    const lists: Uint8Array[][] = [];
+    for (let at = 0; at < ids.length; at += perEntry) lists.push(ids.slice(at, at + perEntry));
+    return lists;
+  }
+
+  async #putIndexBlob(packs: readonly Pack[]): Promise<Uint8Array> {
+    const blob = sealIndexBlob(this.#context.keys, packs);
+    const id = createHash("sha256").update(blob).digest();
+    await Promise.all(this.#context.targets.map((target) => target.put(id, [blob])));
+    this.#context.indexLoader.keep(id, blob);
+    return id;
+  }
+
+  async #detail(operations: readonly Operation[], uploader: PackUploader): Promise<EntryBody["detail"]> {
+    const bytes = encodeDetail({ operations: [...operations], seen: this.#seen() });
+    if (bytes.length <= INLINE_DETAIL_BYTES) return bytes;
+    const builder = new ContentBuilder({
+      storeList: () => Promise.reject(new Refusal("usage", "too many changes in one step", { hint: "Change fewer paths at once." })),
+    });
+    for (let at = 0; at < bytes.length; at += MAX_CHUNK_BYTES) {
+      const plaintext = bytes.subarray(at, at + MAX_CHUNK_BYTES);
+      const id = this.#context.cipher.id(ChunkKind.detail, plaintext);
+      if (!(await uploader.isStored(id))) await uploader.store(ChunkKind.detail, id, plaintext);
+      await builder.add({ lengthBytes: plaintext.length, id });
+    }
+    return { content: await builder.finish(), sizeBytes: bytes.length };
+  }
+
+  #emptyDetail(): Uint8Array {
+    return encodeDetail({ operations: [], seen: this.#seen() });
+  }
+
+  /** The heads of all other logs, as they are brought to the targets before the entry. */
+  #seen(): { writer: Uint8Array; count: number; head: Uint8Array }[] {
+    const { logs, writer } = this.#context;
+    return [...logs.logs.values()]
+      .filter((log) => log.count > 0 && Buffer.compare(log.writer, writer.id) !== 0)
+      .map((log) => ({ writer: log.writer, count: log.count, head: log.head }));
+  }
+
+  async #locked<T>(work: () => Promise<T>): Promise<T> {
+    const endMs = Date.now() + LOCK_PATIENCE_MS;
+    for (;;) {
+      let isHeld = false;
+      try {
+        return await withStateLock(new State(this.#context.folder), () => {
+          isHeld = true;
+          return work();
+        });
+      } catch (error) {
+        if (isHeld || !(error instanceof Refusal) || error.kind !== "localIo" || Date.now() > endMs) throw error;
+      }
+    }
+  }
+}
+
+function* grouped(packs: readonly Pack[]): Generator<Pack[]> {
+  let group: Pack[] = [];
+  let bytes = 0;
+  for (const pack of packs) {
+    bytes += indexedPackBytes(pack);
+    if (group.length > 0 && bytes > INDEX_BLOB_TARGET_BYTES) {
+      yield group;
+      group = [];
+      bytes = indexedPackBytes(pack);
+    }
+    group.push(pack);
+  }
+  if (group.length > 0) yield group;
+}
+
+function isSame(a: TreeEntry, b: TreeEntry): boolean {
+  return a === b || Buffer.compare(encodeEntry(a), encodeEntry(b)) === 0;
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Reads a local file, cuts it into chunks, stores those that are new and tells what the file consists of. Files that an
+ * interrupted push had come through are taken from its journal: what is stored is neither read nor hashed again.
+ */
+
+import { close, closeSync, constants, open, openSync, read, readSync } from "node:fs";
+import { promisify } from "node:util";
+import { setImmediate as turn } from "node:timers/promises";
+import { type ByteString, toBytes } from "./byte-names";
+import type { ChunkCipher } from "./chunk-cipher";
+import { ChunkWindow, type Piece, READ_BYTES } from "./chunk-window";
+import type { Chunker } from "./chunker";
+import { type ChunkItem, ContentBuilder, EMPTY_CONTENT, singleChunk } from "./content";
+import type { PushJournal } from "./journal";
+import { type LocalStat, fileKey, statOpenFile } from "./local-stat";
+import type { PackUploader } from "./pack-uploader";
+import { ChunkKind } from "./repository-keys";
+
+const openFile = promisify(open);
+const closeFile = promisify(close);
+
+/** Read in one go, without waiting: cheaper than waiting for it, and over in a millisecond. */
+const AT_ONCE_BYTES = 1024 * 1024;
+/** Below the size of a hole: one chunk, whatever is in it. */
+const SMALL_BYTES = 64 * 1024;
+/** Work done without letting the network have its turn. */
+const TURN_MS = 8;
+
+export interface StoredFile {
+  content: Uint8Array;
+  sizeBytes: number;
+  /** False when the file was written to while it was read. */
+  isStable: boolean;
+}
+
+export class FileStorer {
+  hashedBytes = 0;
+  readonly #cipher: ChunkCipher;
+  readonly #uploader: PackUploader;
+  readonly #journal: PushJournal;
+  readonly #known: ReadonlyMap<string, ChunkItem[]>;
+  readonly #window: ChunkWindow;
+  readonly #onBytes: (bytes: number) => void;
+  readonly #signal: AbortSignal | undefined;
+  #turnAtMs = 0;
+
+  constructor(options: {
+    cipher: ChunkCipher;
+    chunker: Chunker;
+    uploader: PackUploader;
+    journal: PushJournal;
+    known: ReadonlyMap<string, ChunkItem[]>;
+    onBytes: (bytes: number) => void;
+    signal?: AbortSignal | undefined;
+  }) {
+    this.#cipher = options.cipher;
+    this.#uploader = options.uploader;
+    this.#journal = options.journal;
+    this.#known = options.known;
+    this.#window = new ChunkWindow(options.chunker);
+    this.#onBytes = options.onBytes;
+    this.#signal = options.signal;
+  }
+
+  /** Throws what Node throws when the file cannot be read. */
+  async store(path: ByteString, stat: LocalStat): Promise<StoredFile> {
+    if (stat.sizeBytes === 0) return { content: EMPTY_CONTENT, sizeBytes: 0, isStable: true };
+    const key = fileKey(stat);
+    const known = this.#known.get(key) ?? [];
+    if (stat.sizeBytes <= SMALL_BYTES) return this.#storeSmall(path, stat, key, known);
+    return this.#storeLarge(path, stat, key, known);
+  }
+
+  async #storeSmall(path: ByteString, stat: LocalStat, key: string, known: readonly ChunkItem[]): Promise<StoredFile> {
+    const only = known[0];
+    if (only?.id && only.lengthBytes === stat.sizeBytes && (await this.#uploader.isStored(only.id))) {
+      this.#note(key, [only]);
+      this.#onBytes(stat.sizeBytes);
+      return { content: singleChunk(only.id), sizeBytes: stat.sizeBytes, isStable: true };
+    }
+    if (performance.now() - this.#turnAtMs > TURN_MS) {
+      await turn();
+      this.#turnAtMs = performance.now();
+    }
+    const file = openSync(toBytes(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    let count: number;
+    let isStable: boolean;
+    try {
+      count = readSync(file, this.#window.bytes, 0, stat.sizeBytes, 0);
+      isStable = count === stat.sizeBytes && fileKey(statOpenFile(file)) === key;
+    } finally {
+      closeSync(file);
+    }
+    if (count === 0) return { content: EMPTY_CONTENT, sizeBytes: 0, isStable };
+    const id = await this.#storeChunk(this.#window.bytes.subarray(0, count));
+    this.#note(key, [{ lengthBytes: count, id }]);
+    return { content: singleChunk(id), sizeBytes: count, isStable };
+  }
+
+  async #storeLarge(path: ByteString, stat: LocalStat, key: string, known: readonly ChunkItem[]): Promise<StoredFile> {
+    const number = this.#journal.file(key);
+    const builder = new ContentBuilder({
+      storeList: async (plaintext) => {
+        const id = this.#cipher.id(ChunkKind.list, plaintext);
+        if (!(await this.#uploader.isStored(id))) await this.#uploader.store(ChunkKind.list, id, plaintext);
+        return id;
+      },
+    });
+    const add = async (item: ChunkItem): Promise<void> => {
+      this.#journal.item(number, item);
+      await builder.add(item);
+    };
+    const file = await openFile(toBytes(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const isPrefixGood = await this.#storeKnown(file, known, stat.sizeBytes, add);
+      await this.#storeRest(file, builder.sizeBytes, stat.sizeBytes, add);
+      const isStable = isPrefixGood && builder.sizeBytes === stat.sizeBytes && fileKey(statOpenFile(file)) === key;
+      return { content: await builder.finish(), sizeBytes: builder.sizeBytes, isStable };
+    } finally {
+      await closeFile(file);
+    }
+  }
+
+  /** The chunks that a journal knows: those that are stored are passed over, the others read and stored. */
+  async #storeKnown(
+    file: number,
+    known: readonly ChunkItem[],
+    sizeBytes: number,
+    add: (item: ChunkItem) => Promise<void>,
+  ): Promise<boolean> {
+    let at = 0;
+    for (const item of known) {
+      if (at + item.lengthBytes > sizeBytes) return false;
+      if (!item.id || (await this.#uploader.isStored(item.id))) this.#onBytes(item.lengthBytes);
+      else {
+        const bytes = this.#window.bytes.subarray(0, item.lengthBytes);
+        if ((await this.#read(file, 0, item.lengthBytes, at)) !== item.lengthBytes) return false;
+        const id = await this.#storeChunk(bytes);
+        if (Buffer.compare(id, item.id) !== 0) {
+          await add({ lengthBytes: item.lengthBytes, id });
+          return false;
+        }
+      }
+      await add(item);
+      at += item.lengthBytes;
+    }
+    return true;
+  }
+
+  async #storeRest(file: number, from: number, sizeBytes: number, add: (item: ChunkItem) => Promise<void>): Promise<void> {
+    const window = this.#window;
+    window.reset(from);
+    if (from >= sizeBytes) return;
+    const next = (): Promise<number> | number => {
+      window.makeRoom();
+      const wanted = Math.min(READ_BYTES, sizeBytes - window.fileOffset);
+      if (sizeBytes <= AT_ONCE_BYTES) return readSync(file, window.bytes, window.fill, wanted, window.fileOffset);
+      return this.#read(file, window.fill, wanted, window.fileOffset);
+    };
+    let reading: Promise<number> | number | undefined = next();
+    try {
+      while (reading !== undefined) {
+        const count: number = await reading;
+        window.advance(count);
+        window.isEnd = count === 0 || window.fileOffset >= sizeBytes;
+        reading = window.isEnd ? undefined : next();
+        for (let piece = window.next(); piece; piece = window.next()) await add(await this.#storePiece(piece));
+        this.#signal?.throwIfAborted();
+      }
+    } finally {
+      // A read that is under way must not find its file closed, nor the window in use for the next one.
+      await Promise.allSettled([reading]);
+    }
+  }
+
+  async #storePiece(piece: Piece): Promise<ChunkItem> {
+    const { start, lengthBytes, isHole } = piece;
+    if (!isHole) return { lengthBytes, id: await this.#storeChunk(this.#window.bytes.subarray(start, start + lengthBytes)) };
+    this.#onBytes(lengthBytes);
+    return { lengthBytes, id: undefined };
+  }
+
+  async #storeChunk(plaintext: Uint8Array): Promise<Uint8Array> {
+    const id = this.#cipher.id(ChunkKind.data, plaintext);
+    this.hashedBytes += plaintext.length;
+    if (!(await this.#uploader.isStored(id))) await this.#uploader.store(ChunkKind.data, id, plaintext);
+    this.#onBytes(plaintext.length);
+    return id;
+  }
+
+  #note(key: string, items: readonly ChunkItem[]): void {
+    const number = this.#journal.file(key);
+    for (const item of items) this.#journal.item(number, item);
+  }
+
+  /** As much as there is, up to `length`. */
+  async #read(file: number, into: number, length: number, offset: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      read(file, this.#window.bytes, into, length, offset, (error, count) => {
+        if (error) reject(error);
+        else resolve(count);
+      });
+    });
+  }
+}

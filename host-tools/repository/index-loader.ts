@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+/**
+ * Fills the index from log entries: from the entry itself when it is small, else from its index blobs, which are kept
+ * sealed on this computer. Both copies are verified; a damaged one is fetched again.
+ */
+
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DataError } from "../../firmware/protocol/data-error";
+import { Refusal } from "../refusal";
+import type { BlobDevice } from "./blob-device";
+import type { ChunkIndex } from "./chunk-index";
+import { MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
+import type { EntryBody } from "./log-entry";
+import type { Pack } from "./pack-format";
+import type { RepositoryKeys } from "./repository-keys";
+import type { WriterLog } from "./writer-log";
+
+const PARALLEL = 8;
+
+export class IndexLoader {
+  readonly #keys: RepositoryKeys;
+  readonly #index: ChunkIndex;
+  readonly #devices: readonly BlobDevice[];
+  readonly #folder: string;
+  readonly #onWarning: (text: string) => void;
+  /** Entries taken up, by log. */
+  readonly #done = new Map<WriterLog, number>();
+
+  constructor(options: {
+    keys: RepositoryKeys;
+    index: ChunkIndex;
+    devices: readonly BlobDevice[];
+    folder: string;
+    onWarning: (text: string) => void;
+  }) {
+    this.#keys = options.keys;
+    this.#index = options.index;
+    this.#devices = options.devices;
+    this.#folder = options.folder;
+    this.#onWarning = options.onWarning;
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+  }
+
+  /** Takes up what the logs have gained since the last call. */
+  async load(logs: Iterable<WriterLog>): Promise<void> {
+    const waiting: { body: EntryBody; id: Uint8Array }[] = [];
+    for (const log of logs) {
+      for (const body of log.bodies.slice(this.#done.get(log) ?? 0)) {
+        if (!(body.index instanceof Uint8Array)) for (const id of body.index) waiting.push({ body, id });
+        else if (body.index.length > 0) this.#add(decodeIndex(body.index), body);
+      }
+      this.#done.set(log, log.count);
+    }
+    const worker = async (): Promise<void> => {
+      for (let next = waiting.shift(); next; next = waiting.shift()) this.#add(await this.#blob(next.id, next.body), next.body);
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+  }
+
+  /** Keeps an index blob that was just made. */
+  keep(id: Uint8Array, blob: Uint8Array): void {
+    const path = this.#path(id);
+    try {
+      writeFileSync(`${path}.tmp`, blob, { mode: 0o600 });
+      renameSync(`${path}.tmp`, path);
+    } catch {
+      // Without the copy it is fetched next time.
+    }
+  }
+
+  #add(packs: readonly Pack[], body: EntryBody): void {
+    const devices = new Set(body.devices);
+    for (const pack of packs) this.#index.add(pack, devices);
+  }
+
+  async #blob(id: Uint8Array, body: EntryBody): Promise<Pack[]> {
+    const kept = this.#kept(id);
+    if (kept) return kept;
+    const devices = [...this.#devices].sort((a, b) => Number(body.devices.includes(b.name)) - Number(body.devices.includes(a.name)));
+    const name = Buffer.from(id).toString("hex").slice(0, 16);
+    for (const device of devices) {
+      try {
+        const blob = await device.get(id, 0, MAX_INDEX_BLOB_BYTES);
+        if (Buffer.compare(hash(blob), id) !== 0) throw new DataError("checksum", "its bytes do not hash to its id");
+        const packs = openIndexBlob(this.#keys, blob);
+        this.keep(id, blob);
+        return packs;
+      } catch (error) {
+        if (!(error instanceof DataError) && !(error instanceof Refusal)) throw error;
+        if (error instanceof Refusal && error.kind === "interrupted") throw error;
+        if (!(error instanceof Refusal && error.kind === "missingBlob"))
+          this.#onWarning(`index blob ${name} on ${device.name} cannot be used: ${error.message}`);
+      }
+    }
+    this.#onWarning(
+      `index blob ${name} is on none of the connected devices (it was stored on ${body.devices.join(", ")}): some files cannot be read now`,
+    );
+    return [];
+  }
+
+  #kept(id: Uint8Array): Pack[] | undefined {
+    try {
+      const blob = readFileSync(this.#path(id));
+      return Buffer.compare(hash(blob), id) === 0 ? openIndexBlob(this.#keys, blob) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #path(id: Uint8Array): string {
+    return join(this.#folder, Buffer.from(id).toString("hex"));
+  }
+}
+
+function hash(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What this computer keeps of a repository: repository.json (0600, replaced whole), with the key slots and this
+ * computer's signing key, sealed. Nothing in it opens anything without the passphrase. docs/repository.md "On the
+ * computer".
+ */
+
+import { createCipheriv, createDecipheriv, createHmac, createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { join } from "node:path";
+import { readIfPresent, writePrivateFile } from "../private-files";
+import { Refusal } from "../refusal";
+import { State } from "../state";
+import { type KeySlot, MAX_SLOTS, decodeKeySlot, encodeKeySlot } from "./key-slot";
+import { REPOSITORY_ID_BYTES, type RepositoryKeys, WRITER_ID_BYTES } from "./repository-keys";
+
+const FILE_VERSION = 1;
+const SALT_BYTES = 16;
+const TAG_BYTES = 16;
+const NONCE = Buffer.alloc(12);
+
+export interface KeyFile {
+  repositoryId: Uint8Array;
+  slots: KeySlot[];
+  /** Absent on a computer that has not written yet. */
+  writer: { id: Uint8Array; sealedKey: Uint8Array } | undefined;
+}
+
+export function repositoryFolder(home: string): string {
+  return new State(home).repositoryFolder;
+}
+
+function keyFilePath(home: string): string {
+  return join(repositoryFolder(home), "repository.json");
+}
+
+export async function saveKeyFile(home: string, file: KeyFile, options: { exclusive?: boolean } = {}): Promise<void> {
+  const json = {
+    version: FILE_VERSION,
+    repositoryId: hex(file.repositoryId),
+    slots: file.slots.map((slot) => hex(encodeKeySlot(slot, file.repositoryId))),
+    ...(file.writer ? { writer: { id: hex(file.writer.id), sealedKey: hex(file.writer.sealedKey) } } : {}),
+  };
+  await writePrivateFile(keyFilePath(home), `${JSON.stringify(json, undefined, 2)}\n`, options);
+}
+
+/** undefined when this computer has no repository. */
+export async function loadKeyFile(home: string): Promise<KeyFile | undefined> {
+  const path = keyFilePath(home);
+  const text = await readIfPresent(path);
+  if (text === undefined) return undefined;
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(text) as Record<string, unknown>;
+    if (typeof value["version"] === "number" && value["version"] > FILE_VERSION)
+      throw new Refusal("newerVersion", `${path} was written by a newer Coffer`, { hint: "Update Coffer on this computer." });
+    const repositoryId = fromHex(value["repositoryId"], REPOSITORY_ID_BYTES);
+    const slots = value["slots"];
+    if (!Array.isArray(slots) || slots.length === 0 || slots.length > MAX_SLOTS) throw new Error("no key slots");
+    const writer = value["writer"] as Record<string, unknown> | undefined;
+    return {
+      repositoryId,
+      slots: slots.map((slot) => decodeKeySlot(fromHex(slot), repositoryId)),
+      writer: writer && { id: fromHex(writer["id"], WRITER_ID_BYTES), sealedKey: fromHex(writer["sealedKey"]) },
+    };
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    throw new Refusal("damagedState", `${path} cannot be used: ${(error as Error).message}`, {
+      hint: `Move it away: the passphrase alone opens the repository again from any of its devices.`,
+      cause: error,
+    });
+  }
+}
+
+/** A new identity for this computer's log. */
+export function makeWriter(keys: RepositoryKeys): { id: Uint8Array; sealedKey: Uint8Array; signingKey: KeyObject } {
+  const id = randomBytes(WRITER_ID_BYTES);
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const salt = randomBytes(SALT_BYTES);
+  const cipher = createCipheriv("aes-256-gcm", writerKey(keys, salt), NONCE);
+  cipher.setAAD(writerBinding(keys, id));
+  const plaintext = privateKey.export({ format: "der", type: "pkcs8" });
+  const sealedKey = Buffer.concat([salt, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  plaintext.fill(0);
+  return { id, sealedKey, signingKey: privateKey };
+}
+
+export function openWriter(keys: RepositoryKeys, writer: { id: Uint8Array; sealedKey: Uint8Array }): KeyObject {
+  const { id, sealedKey } = writer;
+  try {
+    const decipher = createDecipheriv("aes-256-gcm", writerKey(keys, sealedKey.subarray(0, SALT_BYTES)), NONCE);
+    decipher.setAAD(writerBinding(keys, id));
+    decipher.setAuthTag(sealedKey.subarray(sealedKey.length - TAG_BYTES));
+    const plaintext = Buffer.concat([
+      decipher.update(sealedKey.subarray(SALT_BYTES, sealedKey.length - TAG_BYTES)),
+      decipher.final(),
+    ]);
+    return createPrivateKey({ key: plaintext, format: "der", type: "pkcs8" });
+  } catch (error) {
+    throw new Refusal("damagedState", "this computer's signing key in repository.json does not open", {
+      hint: "Move repository.json away: the passphrase alone opens the repository again from any of its devices.",
+      cause: error,
+    });
+  }
+}
+
+/** Fresh salt, fresh key: it seals one thing. */
+function writerKey(keys: RepositoryKeys, salt: Uint8Array): Buffer {
+  return createHmac("sha256", keys.writerKey).update(salt).digest();
+}
+
+function writerBinding(keys: RepositoryKeys, id: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from("coffer writer 1", "latin1"), keys.repositoryId, id]);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+function fromHex(value: unknown, length?: number): Uint8Array {
+  if (typeof value !== "string" || !/^([0-9a-f]{2})+$/.test(value)) throw new Error("a field is missing");
+  const bytes = Buffer.from(value, "hex");
+  if (length !== undefined && bytes.length !== length) throw new Error("a field has another length");
+  return bytes;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What this computer remembers between commands so that no device can take anything back unseen: for each device the
+ * heads of the logs that it had, and for each log how far its signatures were checked. One file, heads.json, with an
+ * HMAC under a key of the repository: whoever can write files here but has no passphrase cannot make it say less.
+ */
+
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { writePrivateFile } from "../private-files";
+import type { RepositoryKeys } from "./repository-keys";
+
+const FILE_VERSION = 1;
+
+export interface RememberedHead {
+  count: number;
+  /** Hexadecimal. */
+  head: string;
+}
+
+interface Heads {
+  version: number;
+  /** Device, then log in hexadecimal. */
+  devices: Record<string, Record<string, RememberedHead>>;
+  verified: Record<string, RememberedHead>;
+}
+
+export class LocalState {
+  readonly #path: string;
+  readonly #keys: RepositoryKeys;
+  #heads: Heads = { version: FILE_VERSION, devices: {}, verified: {} };
+  #isChanged = false;
+
+  constructor(options: { folder: string; keys: RepositoryKeys }) {
+    this.#path = join(options.folder, "heads.json");
+    this.#keys = options.keys;
+  }
+
+  /** False when there was a file and it could not be used: what was remembered is lost. */
+  async load(): Promise<boolean> {
+    let text: string;
+    try {
+      text = await readFile(this.#path, "utf8");
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === "ENOENT";
+    }
+    const cut = text.indexOf("\n");
+    const mac = Buffer.from(text.slice(0, Math.max(cut, 0)), "hex");
+    const body = text.slice(cut + 1);
+    if (mac.length !== 32 || !timingSafeEqual(mac, this.#mac(body))) return false;
+    const heads = JSON.parse(body) as Heads;
+    if (heads.version !== FILE_VERSION) return false;
+    this.#heads = heads;
+    return true;
+  }
+
+  async save(): Promise<void> {
+    if (!this.#isChanged) return;
+    const body = JSON.stringify(this.#heads);
+    await writePrivateFile(this.#path, `${this.#mac(body).toString("hex")}\n${body}`);
+    this.#isChanged = false;
+  }
+
+  deviceHead(device: string, log: string): RememberedHead | undefined {
+    return this.#heads.devices[device]?.[log];
+  }
+
+  /** Logs that the device had when it was last seen. */
+  deviceLogs(device: string): string[] {
+    return Object.keys(this.#heads.devices[device] ?? {});
+  }
+
+  setDeviceHead(device: string, log: string, head: RememberedHead): void {
+    const known = this.deviceHead(device, log);
+    if (known?.count === head.count && known.head === head.head) return;
+    (this.#heads.devices[device] ??= {})[log] = head;
+    this.#isChanged = true;
+  }
+
+  verifiedHead(log: string): RememberedHead | undefined {
+    return this.#heads.verified[log];
+  }
+
+  setVerifiedHead(log: string, head: RememberedHead): void {
+    const known = this.verifiedHead(log);
+    if (known?.count === head.count && known.head === head.head) return;
+    this.#heads.verified[log] = head;
+    this.#isChanged = true;
+  }
+
+  #mac(body: string): Buffer {
+    return createHmac("sha256", this.#keys.localKey).update("heads 1\n").update(body).digest();
+  }
+}

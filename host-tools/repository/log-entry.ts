@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+/**
+ * An entry of a writer's log: what it says, its signature and its seal. docs/repository.md "Log entries".
+ *
+ *   u8 version | 16 bytes of random salt | AES-256-GCM(key, nonce 0, additional, u16 length of body | body | signature) | tag
+ *   key        = HMAC-SHA-256(entry key, binding | salt)
+ *   binding    = "coffer entry 1" | repository | writer | u64 sequence | hash of the previous entry;  also the additional data
+ *   signature  = Ed25519(writer's key, binding | body)
+ *
+ * The binding names the one place where the entry fits. Two entries of one place (a push that lost a race) differ in
+ * their salts, and even equal salts would need an equal place: no key meets two plaintexts by accident or by replay.
+ */
+
+import { createCipheriv, createDecipheriv, createHmac, createPublicKey, randomBytes, sign, verify } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { decode, encode } from "cborg";
+import { DataError } from "../../firmware/protocol/data-error";
+import { HASH_BYTES, MAX_ENTRY_BYTES, MAX_LOGS } from "../../firmware/protocol/limits";
+import { MAX_CONTENT_BYTES } from "./content";
+import { type RepositoryKeys, WRITER_ID_BYTES } from "./repository-keys";
+
+export const ENTRY_VERSION = 1;
+const SALT_BYTES = 16;
+const TAG_BYTES = 16;
+const SIGNATURE_BYTES = 64;
+const PUBLIC_KEY_BYTES = 32;
+const NONCE = Buffer.alloc(12);
+/** What a body may take, so that the sealed entry fits a device's limit. */
+export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - 1 - SALT_BYTES - 2 - SIGNATURE_BYTES - TAG_BYTES;
+export const MAX_INDEX_BLOBS = 32;
+const MAX_DEVICES = 64;
+const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
+const MAX_DETAIL_OPERATIONS = 65536;
+
+/** Path parts are bytes. `put` merges the node into what is there; `node` is an encoded tree entry. */
+export type Operation =
+  | { op: "put"; folder: Uint8Array[]; node: Uint8Array }
+  | { op: "mkdir"; path: Uint8Array[]; node: Uint8Array }
+  | { op: "remove"; path: Uint8Array[] }
+  | { op: "move"; from: Uint8Array[]; to: Uint8Array[] };
+
+/** The head of another writer's log that the writer of the entry had seen. */
+export interface SeenHead {
+  writer: Uint8Array;
+  count: number;
+  head: Uint8Array;
+}
+
+export interface EntryDetail {
+  operations: Operation[];
+  seen: SeenHead[];
+}
+
+export interface EntryBody {
+  writer: Uint8Array;
+  sequence: number;
+  previous: Uint8Array;
+  lamport: number;
+  /** Wall clock of the writer: for people only, nothing depends on it. */
+  timeMs: number;
+  /** The state that results: an encoded tree entry without a name. */
+  root: Uint8Array;
+  /** An encoded index (index-blob.ts), or ids of index blobs. */
+  index: Uint8Array | Uint8Array[];
+  /** Encoded detail, or the content and size of a chunk of kind `detail` that holds it. */
+  detail: Uint8Array | { content: Uint8Array; sizeBytes: number };
+  /** Devices that had everything that the entry brought, when it was written. */
+  devices: string[];
+  /** In the first entry only: the writer's Ed25519 key, 32 bytes, and what the computer is called. */
+  publicKey?: Uint8Array;
+  name?: string;
+}
+
+export function encodeDetail(detail: EntryDetail): Uint8Array {
+  return encode({ v: ENTRY_VERSION, ops: detail.operations, seen: detail.seen.map((s) => [s.writer, s.count, s.head]) });
+}
+
+export function decodeDetail(bytes: Uint8Array): EntryDetail {
+  const value = asRecord(strictDecode(bytes), "detail");
+  requireVersion(value["v"]);
+  const operations = asArray(value["ops"], MAX_DETAIL_OPERATIONS, "ops").map(readOperation);
+  const seen = asArray(value["seen"], MAX_LOGS, "seen").map((item): SeenHead => {
+    const [writer, count, head] = asArray(item, 3, "seen");
+    return {
+      writer: asBytes(writer, WRITER_ID_BYTES, WRITER_ID_BYTES, "seen"),
+      count: asNumber(count, "seen"),
+      head: asBytes(head, HASH_BYTES, HASH_BYTES, "seen"),
+    };
+  });
+  return { operations, seen };
+}
+
+export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: EntryBody): Uint8Array {
+  const detail = body.detail instanceof Uint8Array ? body.detail : [body.detail.content, body.detail.sizeBytes];
+  const encoded = encode({
+    v: ENTRY_VERSION,
+    lamport: body.lamport,
+    time: body.timeMs,
+    root: body.root,
+    index: body.index,
+    detail,
+    devices: body.devices,
+    ...(body.publicKey ? { key: body.publicKey, name: body.name ?? "" } : {}),
+  });
+  if (encoded.length > MAX_BODY_BYTES)
+    throw new RangeError(`entry: ${String(encoded.length)} bytes, at most ${String(MAX_BODY_BYTES)} fit`);
+  const place = binding(keys, body.writer, body.sequence, body.previous);
+  const signature = sign(null, Buffer.concat([place, encoded]), signingKey);
+  const salt = randomBytes(SALT_BYTES);
+  const cipher = createCipheriv("aes-256-gcm", entryKey(keys, place, salt), NONCE);
+  cipher.setAAD(place);
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(encoded.length);
+  return Buffer.concat([
+    Uint8Array.of(ENTRY_VERSION),
+    salt,
+    cipher.update(Buffer.concat([length, encoded, signature])),
+    cipher.final(),
+    cipher.getAuthTag(),
+  ]);
+}
+
+export interface OpenOptions {
+  keys: RepositoryKeys;
+  writer: Uint8Array;
+  sequence: number;
+  previous: Uint8Array;
+  /** The key of the writer's first entry; undefined for that entry itself. */
+  publicKey: Uint8Array | undefined;
+  /** Set for entries that were verified before and are read from this computer's own, authenticated memory. */
+  isVerified?: boolean;
+}
+
+/** Throws DataError unless `sealed` is the entry of this writer in this place. */
+export function openEntry(sealed: Uint8Array, options: OpenOptions): EntryBody {
+  const { keys, writer, sequence, previous } = options;
+  if (sealed.length < 1 + SALT_BYTES + TAG_BYTES) throw new DataError("short", "entry shorter than its seal");
+  if (sealed[0] !== ENTRY_VERSION) throw new DataError("version", `entry of version ${String(sealed[0])}`);
+  const place = binding(keys, writer, sequence, previous);
+  const decipher = createDecipheriv("aes-256-gcm", entryKey(keys, place, sealed.subarray(1, 1 + SALT_BYTES)), NONCE);
+  decipher.setAAD(place);
+  decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
+  const plaintext = decipher.update(sealed.subarray(1 + SALT_BYTES, sealed.length - TAG_BYTES));
+  try {
+    decipher.final();
+  } catch {
+    throw new DataError("forged", "entry does not verify");
+  }
+  if (plaintext.length < 2) throw new DataError("short", "entry without a body");
+  const end = 2 + plaintext.readUInt16BE(0);
+  if (plaintext.length !== end + SIGNATURE_BYTES) throw new DataError("short", "entry without its signature");
+  const encoded = plaintext.subarray(2, end);
+  const body = readBody(encoded, { writer, sequence, previous });
+  const publicKey = options.publicKey ?? body.publicKey;
+  if (!publicKey) throw new DataError("forged", "first entry without the writer's key");
+  if (options.isVerified !== true) {
+    const key = importPublicKey(publicKey);
+    if (!verify(null, Buffer.concat([place, encoded]), key, plaintext.subarray(end)))
+      throw new DataError("forged", "entry with a wrong signature");
+  }
+  return body;
+}
+
+export function importPublicKey(raw: Uint8Array): KeyObject {
+  return createPublicKey({
+    key: { kty: "OKP", crv: "Ed25519", x: Buffer.from(raw).toString("base64url") },
+    format: "jwk",
+  });
+}
+
+export function exportPublicKey(key: KeyObject): Uint8Array {
+  return Buffer.from(key.export({ format: "jwk" }).x ?? "", "base64url");
+}
+
+function readBody(
+  encoded: Uint8Array,
+  place: Pick<EntryBody, "writer" | "sequence" | "previous">,
+): EntryBody {
+  const value = asRecord(strictDecode(encoded), "entry");
+  requireVersion(value["v"]);
+  const { index, detail, key, name } = value;
+  return {
+    ...place,
+    lamport: asNumber(value["lamport"], "lamport"),
+    timeMs: asNumber(value["time"], "time"),
+    root: asBytes(value["root"], 1, MAX_ROOT_BYTES, "root"),
+    index:
+      index instanceof Uint8Array
+        ? index
+        : asArray(index, MAX_INDEX_BLOBS, "index").map((id) => asBytes(id, HASH_BYTES, HASH_BYTES, "index")),
+    detail: detail instanceof Uint8Array ? detail : readDetailReference(detail),
+    devices: asArray(value["devices"], MAX_DEVICES, "devices").map((device) => asText(device, "devices")),
+    ...(key === undefined
+      ? {}
+      : { publicKey: asBytes(key, PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES, "key"), name: asText(name, "name") }),
+  };
+}
+
+function readDetailReference(value: unknown): { content: Uint8Array; sizeBytes: number } {
+  const [content, sizeBytes] = asArray(value, 2, "detail");
+  return { content: asBytes(content, 1, MAX_CONTENT_BYTES, "detail"), sizeBytes: asNumber(sizeBytes, "detail") };
+}
+
+function readOperation(value: unknown): Operation {
+  const record = asRecord(value, "operation");
+  const path = (name: string): Uint8Array[] =>
+    asArray(record[name], 256, name).map((part) => asBytes(part, 1, 255, name));
+  const node = (): Uint8Array => asBytes(record["node"], 1, 8192, "node");
+  switch (record["op"]) {
+    case "put":
+      return { op: "put", folder: path("folder"), node: node() };
+    case "mkdir":
+      return { op: "mkdir", path: path("path"), node: node() };
+    case "remove":
+      return { op: "remove", path: path("path") };
+    case "move":
+      return { op: "move", from: path("from"), to: path("to") };
+    default:
+      throw new DataError("type", "operation that this version does not know");
+  }
+}
+
+function binding(keys: RepositoryKeys, writer: Uint8Array, sequence: number, previous: Uint8Array): Buffer {
+  const number = Buffer.alloc(8);
+  number.writeBigUInt64BE(BigInt(sequence));
+  return Buffer.concat([Buffer.from("coffer entry 1", "latin1"), keys.repositoryId, writer, number, previous]);
+}
+
+function entryKey(keys: RepositoryKeys, place: Uint8Array, salt: Uint8Array): Buffer {
+  return createHmac("sha256", keys.entryKey).update(place).update(salt).digest();
+}
+
+/** cborg, deterministic form only. */
+function strictDecode(bytes: Uint8Array): unknown {
+  try {
+    return decode(bytes, { strict: true, allowIndefinite: false, allowUndefined: false, rejectDuplicateMapKeys: true }) as unknown;
+  } catch (error) {
+    throw new DataError("type", `not the CBOR expected: ${String((error as Error).message)}`);
+  }
+}
+
+function requireVersion(value: unknown): void {
+  if (value !== ENTRY_VERSION) throw new DataError("version", `entry of version ${String(value)}`);
+}
+
+function asRecord(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    throw new DataError("type", `${what}: expected a map`);
+  return value as Record<string, unknown>;
+}
+
+function asArray(value: unknown, limit: number, what: string): unknown[] {
+  if (!Array.isArray(value) || value.length > limit) throw new DataError("type", `${what}: expected a list`);
+  return value as unknown[];
+}
+
+function asBytes(value: unknown, least: number, most: number, what: string): Uint8Array {
+  if (!(value instanceof Uint8Array) || value.length < least || value.length > most)
+    throw new DataError("type", `${what}: expected bytes`);
+  return value;
+}
+
+function asNumber(value: unknown, what: string): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+    throw new DataError("type", `${what}: expected a number`);
+  return value;
+}
+
+function asText(value: unknown, what: string): string {
+  if (typeof value !== "string" || value.length > 200) throw new DataError("type", `${what}: expected text`);
+  return value;
+}

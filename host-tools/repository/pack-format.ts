@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What a pack is made of, and its sealed index. docs/repository.md "Packs".
+ *
+ *   "CFPK" | u8 version | u8 stream | 2 zero bytes
+ *   sealed chunks, one after the other
+ *   sealed index
+ *   u32 length of the sealed index | "CFPE"
+ *
+ * A sealed index is tag | AES-256-GCM(HMAC(key, 1 | tag), nonce 0, plaintext), where tag = HMAC(key, 0 | binding |
+ * plaintext): deterministic, and the key differs whenever the plaintext does. Index blobs are sealed the same way.
+ */
+
+import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from "node:crypto";
+import { DataError } from "../../firmware/protocol/data-error";
+import { CHUNK_ID_BYTES, SEAL_BYTES } from "./chunk-cipher";
+import { CHUNK_KINDS, type ChunkKind } from "./repository-keys";
+
+export const PACK_VERSION = 1;
+export const PACK_HEADER_BYTES = 8;
+export const PACK_TRAILER_BYTES = 8;
+/** id, u8 kind, u32 sealed length. */
+export const PACKED_CHUNK_BYTES = CHUNK_ID_BYTES + 5;
+export const MAX_PACK_CHUNKS = 65536;
+/** What sealing adds to an index. */
+export const INDEX_SEAL_BYTES = 48;
+/** The most a reader takes for a pack: far above what writers make. */
+export const MAX_PACK_BYTES = 256 * 1024 * 1024;
+
+/** Files and folders go to packs of their own, so that a listing reads little else than folders. */
+export const PackStream = { data: 0, tree: 1 } as const;
+export type PackStream = (typeof PackStream)[keyof typeof PackStream];
+
+export interface PackedChunk {
+  id: Uint8Array;
+  kind: ChunkKind;
+  /** Of the sealed chunk within the pack. */
+  offsetBytes: number;
+  sealedBytes: number;
+}
+
+export interface Pack {
+  id: Uint8Array;
+  stream: PackStream;
+  sizeBytes: number;
+  chunks: PackedChunk[];
+}
+
+const MAGIC = Buffer.from("CFPK", "latin1");
+const END_MAGIC = Buffer.from("CFPE", "latin1");
+const NONCE = Buffer.alloc(12);
+
+export function writePackHeader(into: Uint8Array, stream: PackStream): void {
+  into.set(MAGIC, 0);
+  into[4] = PACK_VERSION;
+  into[5] = stream;
+  into[6] = 0;
+  into[7] = 0;
+}
+
+export function readPackHeader(bytes: Uint8Array): PackStream {
+  if (bytes.length < PACK_HEADER_BYTES) throw new DataError("short", "pack shorter than its header");
+  if (Buffer.compare(bytes.subarray(0, 4), MAGIC) !== 0) throw new DataError("checksum", "this is no pack");
+  if (bytes[4] !== PACK_VERSION) throw new DataError("version", `pack of version ${String(bytes[4])}`);
+  return streamOf(bytes[5]);
+}
+
+export function streamOf(value: number | undefined): PackStream {
+  if (value !== PackStream.data && value !== PackStream.tree)
+    throw new DataError("range", `pack stream ${String(value)}`);
+  return value;
+}
+
+export function packTrailer(sealedIndexBytes: number): Buffer {
+  const trailer = Buffer.alloc(PACK_TRAILER_BYTES);
+  trailer.writeUInt32BE(sealedIndexBytes, 0);
+  END_MAGIC.copy(trailer, 4);
+  return trailer;
+}
+
+/** The length of the sealed index, from a pack's last bytes. */
+export function readPackTrailer(bytes: Uint8Array): number {
+  const trailer = Buffer.from(bytes);
+  if (trailer.length !== PACK_TRAILER_BYTES) throw new DataError("short", "pack shorter than its trailer");
+  if (Buffer.compare(trailer.subarray(4), END_MAGIC) !== 0) throw new DataError("checksum", "pack without an end");
+  const length = trailer.readUInt32BE(0);
+  if (length > INDEX_SEAL_BYTES + 4 + MAX_PACK_CHUNKS * PACKED_CHUNK_BYTES)
+    throw new DataError("range", "pack index too long");
+  return length;
+}
+
+/** u32 count, then for each chunk its id, kind and sealed length; offsets follow from the order. */
+export function encodePackedChunks(chunks: readonly PackedChunk[]): Buffer {
+  const bytes = Buffer.allocUnsafe(4 + chunks.length * PACKED_CHUNK_BYTES);
+  bytes.writeUInt32BE(chunks.length, 0);
+  let at = 4;
+  for (const chunk of chunks) {
+    bytes.set(chunk.id, at);
+    bytes[at + CHUNK_ID_BYTES] = chunk.kind;
+    bytes.writeUInt32BE(chunk.sealedBytes, at + CHUNK_ID_BYTES + 1);
+    at += PACKED_CHUNK_BYTES;
+  }
+  return bytes;
+}
+
+/** Reads from `at`; the chunks must fit in a pack of `packBytes`. Ids are views. */
+export function decodePackedChunks(
+  bytes: Buffer,
+  at: number,
+  packBytes: number,
+): { chunks: PackedChunk[]; end: number } {
+  if (bytes.length - at < 4) throw new DataError("short", "chunk list cut off");
+  const count = bytes.readUInt32BE(at);
+  const end = at + 4 + count * PACKED_CHUNK_BYTES;
+  if (count > MAX_PACK_CHUNKS) throw new DataError("range", `${String(count)} chunks in a pack`);
+  if (end > bytes.length) throw new DataError("short", "chunk list cut off");
+  const chunks: PackedChunk[] = [];
+  let offsetBytes = PACK_HEADER_BYTES;
+  for (let from = at + 4; from < end; from += PACKED_CHUNK_BYTES) {
+    const kind = bytes[from + CHUNK_ID_BYTES] ?? 0;
+    if (kind >= CHUNK_KINDS) throw new DataError("range", `chunk kind ${String(kind)}`);
+    const sealedBytes = bytes.readUInt32BE(from + CHUNK_ID_BYTES + 1);
+    if (sealedBytes < SEAL_BYTES || offsetBytes + sealedBytes > packBytes)
+      throw new DataError("range", "chunk outside its pack");
+    chunks.push({ id: bytes.subarray(from, from + CHUNK_ID_BYTES), kind: kind as ChunkKind, offsetBytes, sealedBytes });
+    offsetBytes += sealedBytes;
+  }
+  return { chunks, end };
+}
+
+export function sealIndex(key: Uint8Array, binding: Uint8Array, plaintext: Uint8Array): Buffer {
+  const tag = indexTag(key, binding, plaintext);
+  const cipher = createCipheriv("aes-256-gcm", indexCipherKey(key, tag), NONCE);
+  cipher.setAAD(binding);
+  return Buffer.concat([tag, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+}
+
+export function openIndex(key: Uint8Array, binding: Uint8Array, sealed: Uint8Array): Buffer {
+  if (sealed.length < INDEX_SEAL_BYTES) throw new DataError("short", "sealed index shorter than its seal");
+  const tag = sealed.subarray(0, 32);
+  const decipher = createDecipheriv("aes-256-gcm", indexCipherKey(key, tag), NONCE);
+  decipher.setAAD(binding);
+  decipher.setAuthTag(sealed.subarray(sealed.length - 16));
+  const plaintext = decipher.update(sealed.subarray(32, sealed.length - 16));
+  try {
+    decipher.final();
+  } catch {
+    throw new DataError("forged", "sealed index does not verify");
+  }
+  if (!timingSafeEqual(indexTag(key, binding, plaintext), tag))
+    throw new DataError("forged", "sealed index does not verify");
+  return plaintext;
+}
+
+function indexTag(key: Uint8Array, binding: Uint8Array, plaintext: Uint8Array): Buffer {
+  return createHmac("sha256", key).update(Uint8Array.of(0)).update(binding).update(plaintext).digest();
+}
+
+function indexCipherKey(key: Uint8Array, tag: Uint8Array): Buffer {
+  return createHmac("sha256", key).update(Uint8Array.of(1)).update(tag).digest();
+}
+
+export function packIndexBinding(repositoryId: Uint8Array, stream: PackStream): Buffer {
+  return Buffer.concat([Buffer.from("coffer pack 1", "latin1"), repositoryId, Uint8Array.of(stream)]);
+}
