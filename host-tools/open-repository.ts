@@ -108,7 +108,20 @@ export async function connectDevice(
     pairingSecret: device.pairingSecret,
     signal,
     onEvent,
+    ...patience(process.env["COFFER_PATIENCE"]),
   });
+}
+
+/** $COFFER_PATIENCE: for how many seconds nothing may succeed before a command gives up, 30 when it is not set. */
+function patience(text: string | undefined): { patienceMs?: number; stallMs?: number } {
+  if (text === undefined || text === "") return {};
+  const seconds = Number(text);
+  if (!(seconds >= 1 && seconds <= 86_400))
+    throw new Refusal(
+      "usage",
+      `$COFFER_PATIENCE has to be a number of seconds from 1 to 86400, not ${JSON.stringify(text)}`,
+    );
+  return { patienceMs: seconds * 1000, stallMs: seconds * 1000 };
 }
 
 export async function closeDevices(devices: readonly DeviceClient[]): Promise<void> {

@@ -119,6 +119,9 @@ describe("relay: who is let in", () => {
     await relay.logged({ event: "reloaded" });
     const endpoint = await relay.connect(identityOf("device", "cam1"));
     assert.equal(endpoint.socket.getPeerX509Certificate()?.serialNumber.toLowerCase(), renewed.serial);
+    // And with the same ciphers as before: this one is among Node's own, not among ours.
+    const options: ConnectionOptions = { maxVersion: "TLSv1.2", ciphers: "AES256-GCM-SHA384" };
+    await assert.rejects(relay.connect(identityOf("device", "cam1"), options), /handshake failure/);
   });
 
   it("reads its files again on SIGHUP", async () => {

@@ -49,6 +49,11 @@ export class Refused extends Error {
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 const NAME = new RegExp(`^[a-z0-9-]{1,${MAX_NAME_BYTES}}$`);
 
+/** Whether this can be the name in a certificate. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
 /** Throws Refused. */
 export function authenticate(
   certificate: X509Certificate | undefined,
@@ -91,7 +96,7 @@ function identityOf(subjectAltName: string | undefined): { role: PeerRole; name:
   if (uris.length === 0) throw new Refused("noIdentity");
   if (uris.length > 1) throw new Refused("manyIdentities");
   const [, , role, name, ...rest] = (uris[0] ?? "").split(":");
-  if (name === undefined || rest.length > 0 || !NAME.test(name)) throw new Refused("badIdentity");
+  if (name === undefined || rest.length > 0 || !isName(name)) throw new Refused("badIdentity");
   if (role !== "device" && role !== "client") throw new Refused("wrongRole");
   return { role, name };
 }

@@ -15,8 +15,8 @@ import {
   decodeDiscoveryAnswer,
   encodeDiscoveryRequest,
 } from "../firmware/protocol/discovery";
-import { MAX_NAME_BYTES } from "../firmware/protocol/limits";
 import { MDNS_TYPE, MDNS_VERSION } from "./announce";
+import { isName } from "./authenticate";
 import { shortAuthenticationString } from "./fingerprint";
 
 export interface FoundRelay {
@@ -179,8 +179,7 @@ function relayIn({ addresses, port, referer, txt }: Service): FoundRelay | undef
   const { v, name, fp } = (txt ?? {}) as Record<string, unknown>;
   const host = addresses?.find((address) => isIPv4(address)) ?? referer?.address ?? addresses?.[0];
   if (v !== MDNS_VERSION || host === undefined || !(port > 0 && port < 65536)) return undefined;
-  if (typeof name !== "string" || !new RegExp(`^[a-z0-9-]{1,${String(MAX_NAME_BYTES)}}$`).test(name))
-    return undefined;
+  if (typeof name !== "string" || !isName(name)) return undefined;
   if (typeof fp !== "string" || !/^[0-9a-f]{64}$/.test(fp)) return undefined;
   const sas = shortAuthenticationString(Buffer.from(fp, "hex"));
   return { host, port, name, fingerprint: fp, sas, by: "mdns" };

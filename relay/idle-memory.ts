@@ -32,11 +32,11 @@ async function main(count: number): Promise<void> {
   const { TestRelay, identityOf } = await import("./test-relay");
   const { TestEndpoint } = await import("./test-endpoint");
   const authority = TestRelay.relayAuthority.certificate;
-  const { files } = await TestRelay.start();
+  const relay = await TestRelay.start();
   const identities = Array.from({ length: count }, (_, i) => identityOf("device", `cam${String(i)}`));
   for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
     const execArgv = ["--expose-gc", "--import", "tsx"];
-    const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(files)], { execArgv });
+    const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(relay.files)], { execArgv });
     const next = async <T>(): Promise<T> => ((await once(child, "message")) as [T])[0];
     const { port } = await next<{ port: number }>();
     const measure = async (what: string): Promise<number> => {
@@ -47,23 +47,23 @@ async function main(count: number): Promise<void> {
       return rss;
     };
     const before = await measure("no devices");
+    const endpoints: InstanceType<typeof TestEndpoint>[] = [];
     for (const identity of identities) {
       const endpoint = await TestEndpoint.connect(port, authority, identity, { maxVersion });
       await endpoint.hello();
+      endpoints.push(endpoint);
     }
     const after = await measure("connected");
     await new Promise((resolve) => setTimeout(resolve, 12_000));
     const later = await measure("after two heartbeats");
     const perDevice = [after, later].map((rss) => ((rss - before) / count / 1000).toFixed(1));
     process.stdout.write(`${maxVersion}: ${perDevice.join(", then ")} kB a device\n`);
+    for (const endpoint of endpoints) endpoint.destroy();
     child.kill();
   }
+  await relay.stop();
 }
 
 const argument = process.argv[2] ?? "1000";
 if (process.send) await serve(JSON.parse(argument) as IdentityFiles);
-else {
-  await main(Number(argument));
-  process.exitCode = 0;
-  process.kill(process.pid);
-}
+else await main(Number(argument));

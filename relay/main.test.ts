@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { FrameType } from "../firmware/protocol/frame";
 import { CloseReason, goAway } from "../firmware/protocol/link-messages";
 import { decode } from "../firmware/protocol/message";
@@ -113,6 +114,17 @@ describe("relay: the program", () => {
     await relay.stopped();
     const tookMs = performance.now() - startedMs;
     assert.ok(tookMs >= DRAIN_MS - 100 && tookMs < DRAIN_MS * 2, `${String(tookMs)} ms`);
+  });
+
+  it("does not wait for strangers' handshakes when it stops", async () => {
+    const stranger = connect(relay.port, "127.0.0.1");
+    stranger.on("error", () => undefined);
+    await new Promise((resolve) => stranger.once("connect", resolve));
+    const endpoint = await relay.join("device", "cam1");
+    const startedMs = performance.now();
+    relay.abort();
+    await Promise.all([relay.stopped(), endpoint.closed()]);
+    assert.ok(performance.now() - startedMs < 4000);
   });
 
   it("does not start without a readable, fitting set of files, and names the file", async () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Composes a relay from its parts and runs it until it is told to stop. `coffer relay` is its command line. */
 import { type Announcement, announce } from "./announce";
+import { isName } from "./authenticate";
 import { EventLog } from "./events";
 import { type IdentityFiles, type RelayIdentity, readIdentity, watchFiles } from "./identity-files";
 import { MetricsServer } from "./metrics";
@@ -35,6 +36,9 @@ export async function runRelay(options: RelayOptions): Promise<void> {
     options.log(line);
   });
   const { heartbeatSeconds = DEFAULT_HEARTBEAT_SECONDS, files } = options;
+  if (!isName(options.name)) throw new TypeError(`name: expected 1..32 of [a-z0-9-], got ${options.name}`);
+  if (!(Number.isInteger(heartbeatSeconds) && heartbeatSeconds >= 1 && heartbeatSeconds <= 3600))
+    throw new RangeError(`heartbeatSeconds: expected 1..3600, got ${String(heartbeatSeconds)}`);
   const identity = await readIdentity(files);
   const server = new RelayServer({ name: options.name, identity, heartbeatSeconds, events });
   const closers: (() => Promise<void> | void)[] = [];

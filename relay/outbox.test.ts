@@ -23,18 +23,18 @@ describe("relay: outbox", () => {
     for (const piece of pieces) outbox.push(piece, 0, piece.length, account);
     await settled();
     assert.deepEqual(Buffer.concat(socket.sent), Buffer.concat(pieces));
-    assert.ok(socket.sent.length <= 6);
+    assert.ok(socket.sent.length <= 7);
     assert.equal(account.queuedBytes + outbox.queuedBytes, 0);
   });
 
-  it("hands a slow socket one block, and keeps and counts the rest", async () => {
+  it("hands a slow socket little, and keeps and counts the rest", async () => {
     const { socket, pool, outbox } = make();
     socket.isReading = false;
     const account = { queuedBytes: 0 };
     for (let i = 0; i < 1000; i++) outbox.push(Buffer.alloc(1000), 0, 1000, account);
     await settled();
-    assert.equal(socket.sent.length, 1);
-    const handed = socket.sent[0]?.length ?? 0;
+    const handed = socket.writableLength;
+    assert.ok(handed > 0 && handed <= 66_560, String(handed));
     assert.equal(account.queuedBytes, 1_000_000 - handed);
     assert.ok(outbox.queuedBytes >= account.queuedBytes && outbox.queuedBytes < 1_000_000);
     assert.equal(pool.queuedBytes, outbox.queuedBytes);

@@ -49,6 +49,8 @@ export class Pairing {
   readonly links = new Set<Link>();
   readonly pump: Pump;
   readonly #devices = new Map<string, Link>();
+  /** Their names in order, until one comes or goes. */
+  #sortedNames: string[] | undefined;
   readonly #knownDevices = new Set<string>();
   readonly #options: PairingOptions;
   #isStopping = false;
@@ -77,7 +79,6 @@ export class Pairing {
     if (type === FrameType.hello) this.#welcome(link, payload);
     else if (type === FrameType.ping) link.send(FrameType.pong, 0, heartbeat, decode(heartbeat, payload));
     else if (type === FrameType.pong) decode(heartbeat, payload);
-    else if (type === FrameType.goAway) decode(goAway, payload);
     else if (type === FrameType.listDevices && link.peer.role === "client") this.#list(link, payload);
     else if (type === FrameType.open && link.peer.role === "client") this.#open(link, channel, payload);
     else if (type === FrameType.accept && link.peer.role === "device") this.#accept(link, channel, payload);
@@ -87,7 +88,10 @@ export class Pairing {
   /** Forgets a link that has ended; the other ends of its channels are told. */
   remove(link: Link): void {
     this.links.delete(link);
-    if (this.#devices.get(link.peer.name) === link) this.#devices.delete(link.peer.name);
+    if (this.#devices.get(link.peer.name) === link) {
+      this.#devices.delete(link.peer.name);
+      this.#sortedNames = undefined;
+    }
     for (const side of [...link.sides.values()])
       this.pump.close(this.pump.channelOf(side), CloseReason.peerLost, side);
   }
@@ -136,6 +140,7 @@ export class Pairing {
       if (older) older.retryMs = REPLACED_RETRY_MS;
       older?.end("replaced", CloseReason.replaced);
       this.#devices.set(name, link);
+      this.#sortedNames = undefined;
       if (this.#knownDevices.size < MAX_KNOWN_DEVICES) this.#knownDevices.add(name);
     }
     link.send(FrameType.welcome, 0, welcome, {
@@ -150,7 +155,8 @@ export class Pairing {
 
   #list(link: Link, payload: Uint8Array): void {
     const { after } = decode(listDevices, payload);
-    const names = [...this.#devices.keys()].filter((name) => name > after).sort();
+    this.#sortedNames ??= [...this.#devices.keys()].sort();
+    const names = this.#sortedNames.filter((name) => name > after);
     const page: ListedDevice[] = [];
     let room = (link.hello?.maxFrameBytes ?? 0) - devices.size({ more: 0, devices: [] });
     for (const name of names) {

@@ -253,6 +253,22 @@ describe("relay: channels", () => {
     assert.equal((await device.next(FrameType.data)).payload.toString(), "whole");
   });
 
+  it("answers a close of an open channel, not a refusal, and ignores those of no channel", async () => {
+    const client = await relay.join("client", "laptop");
+    await channel(client, 1);
+    client.close(1, CloseReason.timeout);
+    assert.equal(await device.nextReason(FrameType.close), CloseReason.timeout);
+    assert.equal(await client.nextReason(FrameType.close), CloseReason.done);
+    client.close(1);
+    client.close(77);
+    client.grant(77, 1);
+    client.open(2);
+    device.close((await device.next(FrameType.open)).channel, CloseReason.locked);
+    assert.equal(await client.nextReason(FrameType.close), CloseReason.locked);
+    await channel(client, 3);
+    assert.deepEqual([...client.frames, ...device.frames], []);
+  });
+
   it("ends the link of a client that opens an open channel", async () => {
     const client = await relay.join("client", "laptop");
     await channel(client, 1);
@@ -289,7 +305,10 @@ describe("relay: channels", () => {
     for (let id = 1; id <= MAX_CHANNELS + 1; id++) client.open(id, { creditBytes: MAX_WINDOW_BYTES });
     const { channel: refused } = await client.next(FrameType.close);
     assert.equal(refused, MAX_CHANNELS + 1);
-    const opened = device.frames.filter(({ type }) => type === FrameType.open);
+    const opened = await device.until(() => {
+      const opens = device.frames.filter(({ type }) => type === FrameType.open);
+      return opens.length >= MAX_CHANNELS ? opens : undefined;
+    }, "all opens");
     assert.equal(opened.length, MAX_CHANNELS);
     const windows = opened.map(({ payload }) => decode(open, payload).creditBytes);
     assert.equal(windows[0], MAX_WINDOW_BYTES);

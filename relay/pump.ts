@@ -98,7 +98,8 @@ export class Pump {
   forward(link: Link, type: number, id: number, bytes: Buffer, at: number, end: number): void {
     const side = link.sides.get(id);
     if (!side) {
-      if (link.remembers(id)) return;
+      // It may have crossed a close; only data can cost anybody anything.
+      if (link.remembers(id) || type !== FrameType.data) return;
       throw new DataError("range", `no channel ${String(id)}`);
     }
     const channel = this.channelOf(side);
@@ -148,7 +149,7 @@ export class Pump {
     other.link.outbox.schedule();
   }
 
-  /** Ends a channel; both sides are told, except the one that said so. */
+  /** Ends a channel; both sides are told, the one that said so with `done`: the id is free. */
   close(channel: Channel, reason: number, saidBy?: Side): void {
     for (const side of [channel.client, channel.device]) {
       this.#channels.delete(side);
@@ -156,6 +157,8 @@ export class Pump {
     }
     for (const side of [channel.client, channel.device])
       if (side !== saidBy) side.link.send(FrameType.close, side.id, close, { reason });
+      else if (channel.isAccepted)
+        side.link.send(FrameType.close, side.id, close, { reason: CloseReason.done });
     this.#options.onClosed(channel, reason);
   }
 }

@@ -5,7 +5,7 @@
  */
 import { constants } from "node:crypto";
 import type { AddressInfo, DropArgument, Socket } from "node:net";
-import { type Server, type TLSSocket, createServer } from "node:tls";
+import { type SecureContextOptions, type Server, type TLSSocket, createServer } from "node:tls";
 import { FRAME_HEADER_BYTES, FrameType, encodeFrame } from "../firmware/protocol/frame";
 import { MAX_FRAME_BYTES } from "../firmware/protocol/limits";
 import { CloseReason, goAway } from "../firmware/protocol/link-messages";
@@ -46,6 +46,18 @@ const CIPHERS = [
   "AES128-SHA256",
 ].join(":");
 
+/** All of it each time: what a new context is not given, Node sets back to its own defaults. */
+function contextOf({ tls }: RelayIdentity): SecureContextOptions {
+  return {
+    ...tls,
+    minVersion: "TLSv1.2",
+    maxVersion: "TLSv1.3",
+    ciphers: CIPHERS,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    sessionTimeout: SESSION_SECONDS,
+  };
+}
+
 const TICK_MS = 1000;
 /** After a stop everybody comes back somewhere in this time, and later the more there are. */
 const RETRY_MS = 1000;
@@ -56,6 +68,7 @@ export interface RelayServerOptions {
   identity: RelayIdentity;
   heartbeatSeconds: number;
   events: EventLog;
+  handshakeTimeoutMs?: number;
 }
 
 export class RelayServer {
@@ -67,8 +80,8 @@ export class RelayServer {
   readonly #tls: Server;
   readonly #frames = new BufferPool({ sizeBytes: FRAME_HEADER_BYTES + MAX_FRAME_BYTES, maxSpare: 64 });
   readonly #sessions = new SessionCache();
-  /** Remote addresses whose handshake is under way. */
-  readonly #handshakes = new Set<string>();
+  /** Connections whose handshake is under way, by remote address. */
+  readonly #handshakes = new Map<string, Socket>();
   readonly #sockets = new Set<TLSSocket>();
   readonly #ticking: NodeJS.Timeout;
   #identity: RelayIdentity;
@@ -98,15 +111,10 @@ export class RelayServer {
       },
     });
     this.#tls = createServer({
-      ...options.identity.tls,
-      minVersion: "TLSv1.2",
-      maxVersion: "TLSv1.3",
-      ciphers: CIPHERS,
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      ...contextOf(options.identity),
       requestCert: true,
       rejectUnauthorized: true,
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      sessionTimeout: SESSION_SECONDS,
+      handshakeTimeout: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
@@ -125,10 +133,9 @@ export class RelayServer {
     this.#tls.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
       // Set when the handshake was fine but the certificate was not. Typed as Error, but Node gives the code.
       const { authorizationError, _parent } = socket as { authorizationError?: unknown; _parent?: Socket };
-      const reason =
-        typeof authorizationError === "string" ? authorizationError : (error.code ?? error.message);
+      const reason = typeof authorizationError === "string" ? authorizationError : error.code;
       // A TLS socket that is gone no longer knows its address; the TCP socket under it does.
-      this.#count(reason, remoteOf(_parent ?? socket));
+      this.#count(reason ?? "handshakeFailed", remoteOf(_parent ?? socket));
       // Node leaves the connection open after a handshake that took too long.
       socket.destroy();
     });
@@ -162,7 +169,7 @@ export class RelayServer {
 
   /** From now on this identity and trust; who would not be let in any more has to leave. */
   replaceIdentity(identity: RelayIdentity): void {
-    this.#tls.setSecureContext(identity.tls);
+    this.#tls.setSecureContext(contextOf(identity));
     this.#sessions.clear();
     this.#identity = identity;
     this.#expel();
@@ -180,7 +187,7 @@ export class RelayServer {
     const draining = setTimeout(() => {
       this.pairing.stopNow();
     }, DRAIN_MS);
-    // Handshakes that are still under way never become links.
+    for (const socket of [...this.#handshakes.values()]) socket.destroy();
     const cutting = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, DRAIN_MS + GOODBYE_MS);
@@ -197,7 +204,7 @@ export class RelayServer {
       socket.destroy();
       return;
     }
-    this.#handshakes.add(remote);
+    this.#handshakes.set(remote, socket);
     socket.once("close", () => {
       this.#handshakes.delete(remote);
     });

@@ -27,15 +27,15 @@ describe("Board", function () {
     for (const end of ends.splice(0).reverse()) await end();
   });
 
+  function optionsOf(name: string): Pick<BoardOptions, "name" | "identity"> {
+    const issued = TestRelay.deviceAuthority.issue({ uris: [`coffer:device:${name}`], usage: "client" });
+    const cert = issued.certificate + TestRelay.deviceAuthority.certificate;
+    return { name, identity: { key: issued.key, cert, ca: TestRelay.relayAuthority.certificate } };
+  }
+
   function newBoard(changes: Partial<BoardOptions> = {}): Board {
-    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:device:cam1"], usage: "client" });
     const board = new Board({
-      name: "cam1",
-      identity: {
-        key: issued.key,
-        cert: issued.certificate + TestRelay.deviceAuthority.certificate,
-        ca: TestRelay.relayAuthority.certificate,
-      },
+      ...optionsOf("cam1"),
       relay: { host: "127.0.0.1", port: relay.port },
       pairings: [SECRET],
       seed: 1,
@@ -56,6 +56,7 @@ describe("Board", function () {
       },
       device: "cam1",
       pairingSecret: SECRET,
+      patienceMs: 10_000,
       channels: 1,
     });
     ends.push(() => client.close());
@@ -159,17 +160,31 @@ describe("Board", function () {
   });
 
   it("finds a relay that announces itself", async () => {
-    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:device:cam1"], usage: "client" });
-    const board = new Board({
-      name: "cam1",
-      identity: { key: issued.key, cert: issued.certificate, ca: TestRelay.relayAuthority.certificate },
-      pairings: [SECRET],
-      seed: 1,
-    });
+    const board = new Board({ ...optionsOf("cam1"), pairings: [SECRET], seed: 1, virtualTime: true });
     ends.push(() => board.cutPower());
     board.announce({ host: "localhost", port: relay.port, name: "relay1" });
     await board.boot();
-    await until("online", () => board.isOnline);
+    for (let second = 0; !board.isOnline && second < 60; second++) {
+      await board.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 10)); // the connection is real
+    }
+    assert.ok(board.isOnline);
+  });
+
+  it("does not trust a relay that announces itself under another name", async () => {
+    const found = new Board({ ...optionsOf("cam1"), pairings: [SECRET], seed: 1, virtualTime: true });
+    ends.push(() => found.cutPower());
+    found.announce({ host: "localhost", port: relay.port, name: "relay2" });
+    await found.boot();
+    for (let second = 0; second < 30; second++) {
+      await found.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(found.isOnline, false);
+    assert.ok(
+      found.logLines.some((line) => line.includes("is not the relay relay2")),
+      found.logLines.join("\n"),
+    );
   });
 
   it("starts again when the reset button is pressed", async () => {
@@ -178,6 +193,24 @@ describe("Board", function () {
     await board.reset();
     assert.match(board.logLines.findLast((line) => line.includes("start 2")) ?? "", /software/);
     assert.equal(board.exit, undefined);
+  });
+
+  it("starts again when the firmware asks for it, in the image that is in its flash then", async () => {
+    const said: string[] = [];
+    const say = "hostTrace('info ' + String.fromArrayBuffer(hostCall(Uint8Array.of(7))));";
+    const restart = "if (!globalThis.onHostEvent) hostCall(Uint8Array.of(8));";
+    const board = newBoard({
+      firmware: `export default function start() { ${say} ${restart} }`,
+      onLog: (_, line) => {
+        said.push(line);
+        if (said.length === 1)
+          board.image = `export default function start() { ${say} hostTrace('info second'); }`;
+      },
+    });
+    const started = board.boot().catch(() => undefined); // this life never becomes idle
+    await until("the second image", () => said.includes("second"));
+    await started;
+    assert.deepEqual(said, ["powerOn", "software", "second"]);
   });
 
   it("tells how the firmware ended when it ends by itself", async () => {

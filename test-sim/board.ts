@@ -50,9 +50,9 @@ export interface BoardOptions {
   watchdogInstructions?: number;
   /** HOST:PORT of a waiting xsbug. */
   xsbug?: string;
-  /** A module other than the device's own. */
+  /** The image in its flash, when it is not the device built from this checkout. */
   firmware?: string;
-  /** Goes to that module instead of the device's configuration. */
+  /** Goes to the firmware instead of the device's configuration. */
   config?: unknown;
   onLog?: (level: LogLevel, message: string) => void;
   /** The connection to the relay is up or down. */
@@ -75,6 +75,8 @@ export class Board {
   readonly logLines: string[] = [];
   /** How the last life ended; undefined while it lasts. */
   exit: XsExit | undefined;
+  /** The image in its flash, a module for the XS engine; undefined: the device built from this checkout. */
+  image: string | undefined;
   /** Whether the relay has taken the connection. */
   isOnline = false;
   readonly #options: BoardOptions;
@@ -89,6 +91,7 @@ export class Board {
     const { name, seed, cardFolder } = options;
     this.name = name;
     this.#options = options;
+    this.image = options.firmware;
     this.card =
       options.card ??
       new SimCard({
@@ -124,7 +127,7 @@ export class Board {
   async boot(): Promise<void> {
     if (this.isRunning) throw new Error(`the board ${this.name} is running`);
     const { xsbug, watchdogInstructions } = this.#options;
-    const source = this.#options.firmware ?? (await bundledDevice(xsbug !== undefined));
+    const source = this.image ?? (await bundledDevice(xsbug !== undefined));
     const creation = this.#options.creation ?? (await manifestCreation());
     this.card.powerOn();
     this.time.restart();
@@ -227,7 +230,7 @@ export class Board {
   }
 
   #config(): unknown {
-    if (this.#options.firmware !== undefined) return this.#options.config ?? null;
+    if (this.#options.config !== undefined) return this.#options.config;
     const { name, relay, pairings = [], limits = BOARD_LIMITS } = this.#options;
     return {
       name,

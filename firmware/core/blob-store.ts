@@ -18,7 +18,7 @@ import { StorageError } from "./io";
 import type { StorageFile } from "./io";
 import { Refusal, refusalOf } from "./refusal";
 import { SerialQueue } from "./serial-queue";
-import { blobPath } from "./store-parts";
+import { blobPath, requireWritable } from "./store-parts";
 import type { StoreParts } from "./store-parts";
 import { Upload } from "./upload";
 import type { UploadEvents } from "./upload";
@@ -103,6 +103,7 @@ export class BlobStore {
     if (slot?.state === "removing") throw new Refusal(FailureCode.blobBusy, "this blob is being removed; try again");
     if (this.#readers.has(hexId)) return "stored";
     if (!slot && this.has(id)) return "stored";
+    requireWritable(this.#parts);
     const upload = new Upload({
       parts: this.#parts,
       id: id.slice(),
@@ -174,6 +175,7 @@ export class BlobStore {
     const hexId = toHex(id);
     const slot = table.find(hexId);
     if (this.#isClosed) throw new Refusal(FailureCode.noCard, "the card is gone");
+    requireWritable(this.#parts);
     if (this.#uploads.has(hexId) || this.#readers.has(hexId) || slot?.state === "removing") {
       throw new Refusal(FailureCode.blobBusy, "another client is uploading, reading or deleting this blob");
     }

@@ -21,6 +21,8 @@ import { UploadTable } from "./upload-table";
 export interface CardOptions {
   ports: Pick<Ports, "storage" | "crypto" | "entropy" | "timers" | "log">;
   limits: DeviceLimits;
+  /** The first attempt to open it has ended, either way. */
+  onSettled?(): void;
 }
 
 const RETRY_MS = 10_000;
@@ -47,6 +49,7 @@ export class Card {
   #stores: Stores | undefined;
   #retry: TimerHandle | undefined;
   #isClosed = false;
+  #isSettled = false;
   /** So that a missing card is logged once and not every 10 seconds. */
   #logged = "";
 
@@ -207,5 +210,8 @@ export class Card {
     if (this.#logged !== message) log.write(this.#stores ? "info" : "warn", `card: ${message}`);
     this.#logged = message;
     if (!this.#stores && !this.#isClosed) this.#retry = timers.set(RETRY_MS, () => { this.#open(); });
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#options.onSettled?.();
   }
 }

@@ -5,7 +5,7 @@ import { SECTOR_BYTES } from "../protocol/card-format";
 import { Card } from "./card";
 import { ChannelTable } from "./channel-table";
 import type { DeviceConfig } from "./device-config";
-import type { Ports } from "./io";
+import type { Ports, TimerHandle } from "./io";
 import { DeviceSession, pairingsOf } from "./session";
 import { countBoot, deviceStatus } from "./status";
 import { Uplink } from "./uplink";
@@ -17,16 +17,25 @@ export interface DeviceOptions extends Ports {
   onState?(state: "offline" | "online"): void;
 }
 
+/** A card that takes longer to open than this does not keep the device from the network. */
+const CARD_PATIENCE_MS = 20_000;
+
 export class Device {
+  readonly #options: DeviceOptions;
   readonly #card: Card;
-  readonly #uplink: Uplink;
+  readonly #channels: ChannelTable;
+  readonly #patience: TimerHandle;
+  #uplink: Uplink | undefined;
+  #isClosed = false;
 
   constructor(options: DeviceOptions) {
     const { config, host } = options;
     judge(config);
     const bootCount = countBoot(options.preferences);
     const pairings = pairingsOf(options.crypto, config.pairings);
-    const card = new Card({ ports: options, limits: config.limits });
+    // Online when the card is open, so that the first thing a client hears is not that there is none yet.
+    const card = new Card({ ports: options, limits: config.limits, onSettled: () => { this.#goOnline(); } });
+    this.#patience = options.timers.set(CARD_PATIENCE_MS, () => { this.#goOnline(); });
     const channels: ChannelTable = new ChannelTable({
       timers: options.timers,
       log: options.log,
@@ -45,20 +54,30 @@ export class Device {
           maxRequests: config.limits.maxRequests,
         }),
     });
+    this.#options = options;
     this.#card = card;
-    this.#uplink = new Uplink({
-      ports: options,
-      config,
-      channels,
-      onState: (state) => { options.onState?.(state); },
-    });
+    this.#channels = channels;
     options.log.write("info", `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(bootCount)} (${options.reset.reason})`);
   }
 
   /** Closes the link, keeps the progress of uploads, closes the card. */
   close(): void {
-    this.#uplink.close();
+    this.#isClosed = true;
+    this.#options.timers.clear(this.#patience);
+    this.#uplink?.close();
     this.#card.close();
+  }
+
+  #goOnline(): void {
+    if (this.#uplink || this.#isClosed) return;
+    const { config, timers } = this.#options;
+    timers.clear(this.#patience);
+    this.#uplink = new Uplink({
+      ports: this.#options,
+      config,
+      channels: this.#channels,
+      onState: (state) => { this.#options.onState?.(state); },
+    });
   }
 }
 

@@ -69,10 +69,11 @@ export interface MemoryMeter {
 export type StorageErrorCode = "notFound" | "exists" | "full" | "readOnly" | "noCard" | "io";
 
 export class StorageError extends Error {
+  /** A field and not an assignment: on a device the prototypes of the engine are read-only. */
+  override readonly name = "StorageError";
   readonly code: StorageErrorCode;
   constructor(code: StorageErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
-    this.name = "StorageError";
     this.code = code;
   }
 }
@@ -161,10 +162,10 @@ export interface Crypto {
 export type ConnectionErrorCode = "unreachable" | "certificate" | "rejected" | "closed" | "lost";
 
 export class ConnectionError extends Error {
+  override readonly name = "ConnectionError";
   readonly code: ConnectionErrorCode;
   constructor(code: ConnectionErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
-    this.name = "ConnectionError";
     this.code = code;
   }
 }

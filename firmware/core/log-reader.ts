@@ -108,20 +108,37 @@ export class LogReader {
     this.#position = segmentStart(header);
   }
 
-  /** The last segment whose first entry is not after `from`, by bisection over the headers. */
+  /**
+   * The last segment whose first entry is not after `from`, by bisection over the headers; where one cannot be read, one
+   * after the other from the end, so that what lies behind damage can still be reached.
+   */
   #search(from: number): number {
     let low = 0;
     let high = this.#lastSegment;
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      const file = this.#open(middle);
-      const header = readSegmentHeader(file, this.#log);
-      file.close();
-      if (!header) throw this.#corrupt(from);
-      if (header.firstSequence <= from) low = middle;
+      const first = this.#firstSequence(middle);
+      if (first === undefined) {
+        while (high > low && !((this.#firstSequence(high) ?? Infinity) <= from)) high--;
+        return high;
+      }
+      if (first <= from) low = middle;
       else high = middle - 1;
     }
     return low;
+  }
+
+  #firstSequence(number: number): number | undefined {
+    let file: StorageFile;
+    try {
+      file = this.#storage.openFile(segmentPath(this.#log, number), "read");
+    } catch (error) {
+      if (error instanceof StorageError && error.code === "notFound") return undefined;
+      throw error;
+    }
+    const header = readSegmentHeader(file, this.#log);
+    file.close();
+    return header?.firstSequence;
   }
 
   #open(number: number): StorageFile {

@@ -26,6 +26,7 @@ import { encodeRecord, recordBytes, segmentPath } from "./log-segment";
 import { Refusal } from "./refusal";
 import { SerialQueue } from "./serial-queue";
 import { inSlices } from "./slices";
+import { requireWritable } from "./store-parts";
 import type { StoreParts } from "./store-parts";
 
 interface Entry {
@@ -124,6 +125,7 @@ export class LogStore {
 
   #append(state: LogState, previous: Uint8Array, entry: Uint8Array, done: Appended): void {
     headOf(state);
+    requireWritable(this.#parts);
     if (entry.length > MAX_ENTRY_BYTES) {
       throw new Refusal(FailureCode.tooLarge, `an entry has at most ${String(MAX_ENTRY_BYTES)} bytes`);
     }

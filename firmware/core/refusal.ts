@@ -5,11 +5,12 @@ import { DataError } from "../protocol/data-error";
 import { StorageError } from "./io";
 
 export class Refusal extends Error {
+  /** A field and not an assignment: on a device the prototypes of the engine are read-only. */
+  override readonly name = "Refusal";
   /** One of FailureCode. */
   readonly code: number;
   constructor(code: number, message: string, options?: { cause?: unknown }) {
     super(message, options);
-    this.name = "Refusal";
     this.code = code;
   }
 }

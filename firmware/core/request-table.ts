@@ -10,6 +10,7 @@ import type { BulkHeader } from "../protocol/session";
 import { ANSWER_BIT, FAILURE, FailureCode, PUT_READY, encodeControl, failure, putReady, verbs } from "../protocol/verbs";
 import type { Control } from "../protocol/verbs";
 import { MAX_TEXT_BYTES } from "../protocol/limits";
+import { fitText } from "../protocol/message";
 import { Refusal, refusalOf } from "./refusal";
 import type { Reply, RunningRequest, StartVerb, VerbContext } from "./verb";
 import { startDelete, startHas, startList } from "./verb-blobs";
@@ -173,7 +174,7 @@ export class RequestTable {
     const refusal = refusalOf(error);
     if (refusal.code === FailureCode.noCard) this.#options.context.card.suspect();
     request.isFailed = true;
-    const text = refusal.message.slice(0, MAX_TEXT_BYTES);
+    const text = fitText(refusal.message, MAX_TEXT_BYTES);
     this.#end(request, encodeControl(FAILURE, request.number, failure, { code: refusal.code, text }));
   }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /** What the files of the blob store share, and where a blob lies on the card. */
+import { FailureCode } from "../protocol/verbs";
 import type { DeviceLimits } from "./device-config";
 import type { Crypto, Entropy, Log, Storage, Timers } from "./io";
+import { Refusal } from "./refusal";
 import type { UploadTable } from "./upload-table";
 
 export interface StoreParts {
@@ -12,6 +14,11 @@ export interface StoreParts {
   readonly log: Log;
   readonly limits: DeviceLimits;
   readonly table: UploadTable;
+}
+
+/** Throws on a card that can only be read. */
+export function requireWritable(parts: StoreParts): void {
+  if (!parts.table.isWritable) throw new Refusal(FailureCode.readOnly, "the card is write-protected");
 }
 
 export const BLOBS_FOLDER = "blobs";

@@ -30,7 +30,7 @@ export const UPLOADS_BYTES = MAX_UPLOADS * SECTOR_BYTES;
 
 export class UploadTable {
   readonly #file: StorageFile;
-  readonly #isWritable: boolean;
+  readonly isWritable: boolean;
   readonly #slots: Slot[] = [];
   readonly #removalSlot: Slot;
   /** Bound: one entry for each slot and each request. */
@@ -41,9 +41,9 @@ export class UploadTable {
   #isClosed = false;
   #generation = 0;
 
-  /** Reads the table. Every slot that names a blob starts as idle; `BlobRecovery` finds out what is true. */
+  /** Reads the table; throws StorageError "readOnly" when it is to be writable and is not. Every slot that names a blob starts as idle; `BlobRecovery` finds out what is true. */
   constructor(options: { storage: Storage; isWritable: boolean }) {
-    this.#isWritable = options.isWritable;
+    this.isWritable = options.isWritable;
     this.#file = options.storage.openFile(UPLOADS_PATH, options.isWritable ? "update" : "read");
     for (let index = 0; index < MAX_UPLOADS; index++) {
       const slot: Slot = { index, state: "free", id: new Uint8Array(HASH_BYTES), hexId: "", generation: 0 };
@@ -57,6 +57,10 @@ export class UploadTable {
       this.#generation = Math.max(this.#generation, found.generation);
     }
     this.#removalSlot = this.#slots[MAX_UPLOADS - 1] as Slot;
+    // Shows a write-protected card before anybody relies on it.
+    if (this.isWritable && this.#removalSlot.state === "free") {
+      this.#file.write(new Uint8Array(SECTOR_BYTES), this.#removalSlot.index * SECTOR_BYTES);
+    }
   }
 
   get slots(): readonly Slot[] {
@@ -104,7 +108,7 @@ export class UploadTable {
   release(slot: Slot): void {
     slot.state = "free";
     slot.hexId = "";
-    if (!this.#isWritable || this.#isClosed) return;
+    if (!this.isWritable || this.#isClosed) return;
     attempt(
       () => {
         this.#file.write(new Uint8Array(SECTOR_BYTES), slot.index * SECTOR_BYTES);

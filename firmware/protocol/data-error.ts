@@ -12,10 +12,11 @@ export type DataErrorCode =
   | "forged"; // an authentication tag or proof does not match
 
 export class DataError extends Error {
+  /** A field and not an assignment: on a device the prototypes of the engine are read-only. */
+  override readonly name = "DataError";
   readonly code: DataErrorCode;
   constructor(code: DataErrorCode, message: string) {
     super(message);
-    this.name = "DataError";
     this.code = code;
   }
 }

@@ -109,6 +109,21 @@ export function text(limit: number): Field<string> {
   };
 }
 
+/** Any text, made to fit a `text(limit)`: control characters become spaces, what is too long is cut. */
+export function fitText(value: string, limit: number): string {
+  let fitted = "";
+  let bytes = 0;
+  for (const character of value) {
+    const point = character.codePointAt(0) ?? 0;
+    const isSurrogate = point >= 0xd800 && point <= 0xdfff;
+    const kept = hasControl(character) ? " " : isSurrogate ? "?" : character;
+    bytes += encodeUtf8(kept).length;
+    if (bytes > limit) break;
+    fitted += kept;
+  }
+  return fitted;
+}
+
 function hasControl(value: string): boolean {
   for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i);

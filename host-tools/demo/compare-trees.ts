@@ -53,7 +53,8 @@ async function compare(
     return;
   }
   if (a.mode !== b.mode) differ(`has mode ${octal(a.mode)}, the copy ${octal(b.mode)}`);
-  if (!areSameTime(a.mtimeNs, b.mtimeNs)) differ("has another time in the copy");
+  if (!areSameTime(a.mtimeNs, b.mtimeNs))
+    differ(`has another time in the copy, ${String(b.mtimeNs - a.mtimeNs)} ns later`);
   if (a.isDirectory()) {
     comparison.folders += 1;
     for (const name of await namesInEither(left, right)) {
@@ -68,10 +69,10 @@ async function compare(
   }
 }
 
-/** Node sets times as floating-point seconds, which are good to the microsecond. */
+/** Node sets times as floating-point seconds, cut off to the microsecond. */
 function areSameTime(one: bigint, other: bigint): boolean {
   const differenceNs = one - other;
-  return differenceNs > -1000n && differenceNs < 1000n;
+  return differenceNs > -2000n && differenceNs < 2000n;
 }
 
 function octal(mode: bigint): string {

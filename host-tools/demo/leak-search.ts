@@ -6,7 +6,6 @@
 
 import { createReadStream } from "node:fs";
 import { lstat, open, readdir } from "node:fs/promises";
-import { join } from "node:path";
 
 export interface Needle {
   /** For people: "the name photos/cat.jpg". */
@@ -17,29 +16,34 @@ export interface Needle {
 /** Eight random bytes meet by chance once in 10^19 positions. */
 const minNameBytes = 8;
 const sampleBytes = 24;
+/** Samples with fewer different bytes, such as those of a sparse file, would be found anywhere. */
+const minDifferentBytes = 8;
 const maxNeedles = 400;
 
 /** Names of at least eight bytes, and a sample from the middle of each file that is not one byte repeated. */
 export async function needlesOf(path: string): Promise<Needle[]> {
   const needles: Needle[] = [];
-  await collect(path, needles);
+  await collect(Buffer.from(path), needles);
   return needles;
 }
 
-async function collect(path: string, needles: Needle[]): Promise<void> {
+/** Raw bytes as paths: a name need not be UTF-8. */
+async function collect(path: Buffer, needles: Needle[]): Promise<void> {
   if (needles.length >= maxNeedles) return;
   const found = await lstat(path);
-  const name = Buffer.from(path.slice(path.lastIndexOf("/") + 1));
+  const name = path.subarray(path.lastIndexOf("/") + 1);
   if (name.length >= minNameBytes) needles.push({ what: `the name ${name.toString()}`, bytes: name });
   if (found.isDirectory())
-    for (const child of (await readdir(path)).sort()) await collect(join(path, child), needles);
+    for (const child of await readdir(path, { encoding: "buffer" }))
+      await collect(Buffer.concat([path, Buffer.from("/"), child]), needles);
   else if (found.isFile() && found.size >= sampleBytes) {
     const bytes = await sample(path, Math.floor((found.size - sampleBytes) / 2));
-    if (new Set(bytes).size > 8) needles.push({ what: `contents of ${name.toString()}`, bytes });
+    if (new Set(bytes).size > minDifferentBytes)
+      needles.push({ what: `contents of ${name.toString()}`, bytes });
   }
 }
 
-async function sample(path: string, position: number): Promise<Buffer> {
+async function sample(path: Buffer, position: number): Promise<Buffer> {
   const file = await open(path);
   try {
     const bytes = Buffer.alloc(sampleBytes);
@@ -53,12 +57,12 @@ async function sample(path: string, position: number): Promise<Buffer> {
 /** Says what of `needles` is in the files below `folder`, or in their names. */
 export async function searchFolder(folder: string, needles: readonly Needle[]): Promise<string[]> {
   const search = new LeakSearch(needles);
-  for (const path of await filesBelow(folder)) {
-    search.next(Buffer.from(path.slice(folder.length)));
+  for (const path of await filesBelow(Buffer.from(folder))) {
     search.start();
-    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 }))
-      search.next(chunk as Buffer);
+    search.next(path.subarray(Buffer.byteLength(folder)));
     search.start();
+    for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024 }))
+      search.next(piece as Buffer);
   }
   return search.found;
 }
@@ -92,7 +96,13 @@ export class LeakSearch {
   }
 }
 
-async function filesBelow(folder: string): Promise<string[]> {
-  const found = await readdir(folder, { recursive: true, withFileTypes: true });
-  return found.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+async function filesBelow(folder: Buffer): Promise<Buffer[]> {
+  const files: Buffer[] = [];
+  for (const name of await readdir(folder, { encoding: "buffer" })) {
+    const path = Buffer.concat([folder, Buffer.from("/"), name]);
+    const found = await lstat(path);
+    if (found.isDirectory()) files.push(...(await filesBelow(path)));
+    else if (found.isFile()) files.push(path);
+  }
+  return files;
 }

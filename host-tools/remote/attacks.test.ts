@@ -16,6 +16,7 @@ import { Refusal } from "../refusal";
 import { DeviceClient, LogConflict } from "./device-client";
 import { MemoryStore } from "./testing/memory-device";
 import { testCertificates } from "./testing/test-identities";
+import { attacks, inParallel, once } from "./testing/tampering";
 import { TestPeer, type Tamper, type TestFrame } from "./testing/test-peer";
 
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
@@ -131,59 +132,6 @@ async function run(options: {
     assert.ok(!abort.signal.aborted, "the client hung");
     await peer.stop();
   }
-}
-
-type Attack = (
-  frame: TestFrame,
-  random: (below: number) => number,
-  other: TestFrame | undefined,
-) => TestFrame[];
-
-const attacks: Record<string, Attack> = {
-  flip: (frame, random) => {
-    const payload = Buffer.from(frame.payload);
-    const at = random(Math.max(1, payload.length));
-    if (payload.length > 0) payload[at] = (payload[at] ?? 0) ^ (1 << random(8));
-    return [{ ...frame, payload }];
-  },
-  drop: () => [],
-  repeat: (frame) => [frame, frame],
-  truncate: (frame, random) => [
-    { ...frame, payload: frame.payload.subarray(0, random(Math.max(1, frame.payload.length))) },
-  ],
-  splice: (frame, _random, other) => [other ? { ...other, channel: frame.channel } : frame],
-  misdirect: (frame) => [{ ...frame, channel: frame.channel ^ 3 }],
-  retype: (frame, random) => [{ ...frame, type: random(24) }],
-};
-
-/** Does `attack` to the frame at `position` only. "swap" holds it back until after the next in its direction. */
-function once(attack: string, position: number, recorded: TestFrame[], runSeed: number): Tamper {
-  const random = seededRandom(runSeed);
-  let count = 0;
-  let held: { frame: TestFrame; direction: string } | undefined;
-  return (frame, direction) => {
-    const at = count++;
-    if (held?.direction === direction) {
-      const late = held.frame;
-      held = undefined;
-      return [frame, late];
-    }
-    if (at !== position) return [frame];
-    if (attack === "swap") {
-      held = { frame, direction };
-      return [];
-    }
-    return attacks[attack]?.(frame, random, recorded[at]) ?? [frame];
-  };
-}
-
-/** Runs all `tasks`, 12 at a time. */
-async function inParallel(tasks: (() => Promise<void>)[]): Promise<void> {
-  const queue = [...tasks];
-  const worker = async (): Promise<void> => {
-    for (let task = queue.shift(); task; task = queue.shift()) await task();
-  };
-  await Promise.all(Array.from({ length: 12 }, worker));
 }
 
 describe(`a hostile relay (FUZZ_SEED=${String(seed)})`, function () {

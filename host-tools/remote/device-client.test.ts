@@ -366,7 +366,7 @@ describe("DeviceClient", () => {
       peer.options.windowBytes = windowBytes;
       const credit = new Map<number, number>();
       let isViolated = false;
-      peer.tamper = (frame, direction, link) => {
+      peer.tamper = (frame, direction) => {
         const key = frame.channel;
         if (direction === "toClient" && frame.type === FrameType.accept) credit.set(key, windowBytes);
         if (direction === "toClient" && frame.type === FrameType.credit) {
@@ -377,7 +377,6 @@ describe("DeviceClient", () => {
           credit.set(key, left);
           if (left < 0 || frame.payload.length > 4096) isViolated = true;
         }
-        void link;
         return [frame];
       };
       const client = await open({ channels: 2 });

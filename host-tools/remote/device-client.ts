@@ -8,24 +8,21 @@
  */
 
 import { createHash } from "node:crypto";
-import { DataError } from "../../firmware/protocol/data-error";
 import {
   HASH_BYTES,
   MAX_BLOB_BYTES,
-  MAX_ENTRY_BYTES,
   MAX_IDS,
   MAX_LISTED_BLOBS,
   SECRET_BYTES,
 } from "../../firmware/protocol/limits";
-import { NO_ENTRY, entryHash } from "../../firmware/protocol/log-chain";
 import { FailureCode, verbs } from "../../firmware/protocol/verbs";
 import type { DeviceStatus, LogHead } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { ByteSink } from "./byte-sink";
-import { DeviceFailure, LogConflict, failureRefusal } from "./device-failure";
-import { LogMemory, isSame, parseEntries, readChain, tampered } from "./log-reader";
+import { DeviceFailure, failureRefusal, requireHash, wrongAnswer } from "./device-failure";
+import { DeviceLogs } from "./device-logs";
+import { isSame } from "./log-reader";
 import type { LogPage } from "./log-reader";
-import { nodeCrypto } from "./node-crypto";
 import type { ClientIdentity, RelayAddress } from "./relay-tls";
 import type { Session } from "./session";
 import { SessionPool } from "./session-pool";
@@ -33,6 +30,7 @@ import type { TrafficStats } from "./traffic-stats";
 
 export { LogConflict } from "./device-failure";
 export type { DeviceStatus, LogHead } from "../../firmware/protocol/verbs";
+export type { LogPage } from "./log-reader";
 export type { ClientIdentity, RelayAddress } from "./relay-tls";
 export type { TrafficStats } from "./traffic-stats";
 
@@ -76,7 +74,6 @@ export interface StreamOptions {
   pieceBytes?: number | undefined;
 }
 
-const LOG_PAGE_BYTES = 256 * 1024;
 const PIECE_BYTES = 1024 * 1024;
 const PIECES_AHEAD = 3;
 /** Batches of one `has` or `delete` under way. */
@@ -85,7 +82,7 @@ const BATCHES_AT_ONCE = 16;
 export class DeviceClient {
   readonly name: string;
   readonly #pool: SessionPool;
-  readonly #logs: LogMemory;
+  readonly #logs: DeviceLogs;
   /** Puts of the same blob follow one another. */
   readonly #puts = new Map<string, Promise<PutResult>>();
 
@@ -99,8 +96,8 @@ export class DeviceClient {
     if (!(channels >= 1 && channels <= 64))
       throw new RangeError(`channels: expected 1..64, got ${String(channels)}`);
     this.name = options.device;
-    this.#logs = new LogMemory(options.device);
     this.#pool = new SessionPool({ ...options, channels, patienceMs, timeoutMs, stallMs });
+    this.#logs = new DeviceLogs(options.device, this.#pool);
   }
 
   /** Resolves when the device has proven itself. Rejects with a Refusal. */
@@ -125,7 +122,7 @@ export class DeviceClient {
   }
 
   async status(): Promise<DeviceStatus> {
-    return this.#run((session) => session.request(verbs.status, {}));
+    return this.#pool.ask((session) => session.request(verbs.status, {}));
   }
 
   // ---------------------------------------------------------------- blobs
@@ -134,9 +131,9 @@ export class DeviceClient {
   async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
     ids.forEach(requireHash);
     const answers = await this.#inBatches(ids, async (batch) => {
-      const { bits } = await this.#run((session) => session.request(verbs.has, { ids: batch }));
+      const { bits } = await this.#pool.ask((session) => session.request(verbs.has, { ids: batch }));
       if (bits.length !== Math.ceil(batch.length / 8))
-        throw this.#violated("bits for another number of blobs");
+        throw wrongAnswer(this.name, "bits for another number of blobs");
       return batch.map((_, i) => ((bits[i >> 3] ?? 0) & (0x80 >> (i & 7))) !== 0);
     });
     return answers.flat();
@@ -263,17 +260,17 @@ export class DeviceClient {
     let after: Uint8Array = new Uint8Array(HASH_BYTES);
     for (;;) {
       const from = after;
-      const { more, blobs } = await this.#run((session) =>
+      const { more, blobs } = await this.#pool.ask((session) =>
         session.request(verbs.list, { after: from, limit: MAX_LISTED_BLOBS }),
       );
       for (const blob of blobs) {
         // An id of 32 zero bytes cannot be listed: nothing is known to hash to it.
-        if (Buffer.compare(blob.id, after) <= 0) throw this.#violated("a listing out of order");
+        if (Buffer.compare(blob.id, after) <= 0) throw wrongAnswer(this.name, "a listing out of order");
         after = blob.id;
         yield blob;
       }
       if (!more) return;
-      if (blobs.length === 0) throw this.#violated("a listing that does not go on");
+      if (blobs.length === 0) throw wrongAnswer(this.name, "a listing that does not go on");
     }
   }
 
@@ -281,7 +278,7 @@ export class DeviceClient {
   async delete(ids: readonly Uint8Array[]): Promise<number> {
     ids.forEach(requireHash);
     const counts = await this.#inBatches(ids, async (batch) => {
-      const { deleted } = await this.#run((session) => session.request(verbs.delete, { ids: batch }));
+      const { deleted } = await this.#pool.ask((session) => session.request(verbs.delete, { ids: batch }));
       return deleted;
     });
     return counts.reduce((sum, count) => sum + count, 0);
@@ -289,46 +286,16 @@ export class DeviceClient {
 
   // ---------------------------------------------------------------- logs
 
-  async logHead(log: Uint8Array): Promise<LogHead> {
-    requireHash(log);
-    const before = this.#logs.get(log);
-    const head = await this.#run((session) => session.request(verbs.logHead, { log }));
-    this.#logs.note(log, head, before);
-    return head;
+  logHead(log: Uint8Array): Promise<LogHead> {
+    return this.#logs.head(log);
   }
 
   /**
    * Appends when `previous` is the hash of the last entry (32 zero bytes: there is none), else throws LogConflict.
    * Appended once, however often the connection was lost meanwhile.
    */
-  async logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
-    requireHash(log);
-    requireHash(previous);
-    if (entry.length > MAX_ENTRY_BYTES)
-      throw new RangeError(
-        `entry: expected 0..${String(MAX_ENTRY_BYTES)} bytes, got ${String(entry.length)}`,
-      );
-    const hash = entryHash(nodeCrypto, previous, entry);
-    const before = this.#logs.get(log);
-    let tries = 0;
-    let head: LogHead;
-    try {
-      head = await this.#pool.run((session) => {
-        tries++;
-        return session.request(verbs.logAppend, { log, previous, entry });
-      });
-    } catch (error) {
-      if (!(error instanceof DeviceFailure)) throw error;
-      if (error.code !== FailureCode.logConflict) throw failureRefusal(error);
-      // An earlier try may have succeeded unheard, and another writer gone on from there.
-      const position = tries > 1 ? await this.#find(log, previous, hash) : undefined;
-      if (position !== undefined) return { count: position, head: hash };
-      throw new LogConflict(`the log on ${this.name} has another last entry`, { cause: error });
-    }
-    if (!isSame(head.head, hash) || head.count === 0)
-      throw tampered(this.name, "it acknowledges another entry than was appended");
-    this.#logs.note(log, head, before);
-    return head;
+  logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
+    return this.#logs.append(log, previous, entry);
   }
 
   /**
@@ -336,55 +303,16 @@ export class DeviceClient {
    * `from`: without it (and unless this client has seen that very head) the log is read from its beginning.
    * Refusal "logTampered" when the log went back, forked or does not fit its head.
    */
-  async logRead(log: Uint8Array, from: number, previous?: Uint8Array): Promise<LogPage> {
-    requireHash(log);
-    if (!Number.isSafeInteger(from) || from < 0)
-      throw new RangeError(`from: expected a sequence number, got ${String(from)}`);
-    if (previous) requireHash(previous);
-    const known = this.#logs.get(log);
-    const before = from === 0 ? NO_ENTRY : (previous ?? (known?.count === from ? known.head : undefined));
-    const start = before ? from : 0;
-    for (let tries = 0; ; tries++) {
-      try {
-        const whole = await readChain(this.name, start, before ?? NO_ENTRY, (at) => this.#readPage(log, at));
-        if (whole.count < from)
-          throw tampered(this.name, `it has ${String(whole.count)} entries, and ${String(from)} were seen`);
-        this.#logs.note(log, whole, known);
-        return { count: whole.count, head: whole.head, entries: whole.entries.slice(from - start) };
-      } catch (error) {
-        // The bulk of the entries is not authenticated by itself: once, it may have been the way here.
-        if (!(error instanceof Refusal && error.kind === "logTampered") || tries > 0) throw error;
-      }
-    }
+  logRead(log: Uint8Array, from: number, previous?: Uint8Array): Promise<LogPage> {
+    return this.#logs.read(log, from, previous);
   }
 
   /** All logs of the device, ascending. */
-  async logList(): Promise<(LogHead & { log: Uint8Array })[]> {
-    const found: (LogHead & { log: Uint8Array })[] = [];
-    for (;;) {
-      const after = found.at(-1)?.log ?? new Uint8Array(HASH_BYTES);
-      const { more, logs } = await this.#run((session) => session.request(verbs.logList, { after }));
-      for (const log of logs) {
-        if (Buffer.compare(log.log, found.at(-1)?.log ?? new Uint8Array(HASH_BYTES)) <= 0)
-          throw this.#violated("logs out of order");
-        found.push(log);
-      }
-      if (!more) return found;
-      if (logs.length === 0 || found.length > 65_536)
-        throw this.#violated("a list of logs that does not end");
-    }
+  logList(): Promise<(LogHead & { log: Uint8Array })[]> {
+    return this.#logs.list();
   }
 
   // ---------------------------------------------------------------- inside
-
-  /** Runs one request, with failures of the device as refusals. */
-  async #run<T>(task: (session: Session) => Promise<T>, options: { isBulk?: boolean } = {}): Promise<T> {
-    try {
-      return await this.#pool.run(task, options);
-    } catch (error) {
-      throw error instanceof DeviceFailure ? failureRefusal(error) : error;
-    }
-  }
 
   /** A range, over as many connections as it takes; what has arrived is not asked for again. */
   async #fetch(
@@ -393,7 +321,7 @@ export class DeviceClient {
     lengthBytes: number,
   ): Promise<{ bytes: Uint8Array; sizeBytes: number }> {
     const sink = new ByteSink(lengthBytes);
-    const sizeBytes = await this.#run(
+    const sizeBytes = await this.#pool.ask(
       async (session) => {
         const before = sink.receivedBytes;
         const at = offsetBytes + before;
@@ -407,7 +335,7 @@ export class DeviceClient {
           );
           const expected = Math.min(wanted, Math.max(0, answer.sizeBytes - at));
           if (answer.sentBytes !== part.receivedBytes || answer.sentBytes !== expected) {
-            throw this.#violated("another number of bytes than announced");
+            throw wrongAnswer(this.name, "another number of bytes than announced");
           }
           return answer.sizeBytes;
         } catch (error) {
@@ -419,35 +347,6 @@ export class DeviceClient {
       { isBulk: lengthBytes > PIECE_BYTES },
     );
     return { bytes: sink.bytes, sizeBytes };
-  }
-
-  #readPage(log: Uint8Array, from: number): Promise<LogPage> {
-    return this.#run(async (session) => {
-      const sink = new ByteSink(LOG_PAGE_BYTES);
-      const request = { log, from, limitBytes: LOG_PAGE_BYTES };
-      const { count, head, entries } = await session.request(verbs.logRead, request, {
-        sink: sink.startAttempt(),
-      });
-      try {
-        return { count, head, entries: parseEntries(sink.bytes, entries) };
-      } catch (error) {
-        throw error instanceof DataError ? this.#violated(error.message, error) : error;
-      }
-    });
-  }
-
-  /** How many entries the log had when the one with `hash`, appended after `previous`, was its last. */
-  async #find(log: Uint8Array, previous: Uint8Array, hash: Uint8Array): Promise<number | undefined> {
-    const known = this.#logs.get(log);
-    const isKnown = known !== undefined && isSame(known.head, previous);
-    const from = isKnown ? known.count : 0;
-    let at = isKnown ? previous : NO_ENTRY;
-    const { entries } = await this.logRead(log, from, at);
-    for (const [i, entry] of entries.entries()) {
-      at = entryHash(nodeCrypto, at, entry);
-      if (isSame(at, hash)) return from + i + 1;
-    }
-    return undefined;
   }
 
   async #inBatches<T>(
@@ -465,13 +364,6 @@ export class DeviceClient {
       Array.from({ length: Math.min(BATCHES_AT_ONCE, Math.ceil(ids.length / MAX_IDS)) }, worker),
     );
     return results;
-  }
-
-  #violated(what: string, cause?: unknown): Refusal {
-    return new Refusal("protocolViolation", `${this.name} answers with ${what}`, {
-      hint: "Nothing was believed. The relay or the device is broken, outdated or hostile: check both.",
-      ...(cause === undefined ? {} : { cause }),
-    });
   }
 
   #changedOnTheWay(cause: DeviceFailure): Refusal {
@@ -494,11 +386,6 @@ export class DeviceClient {
       },
     );
   }
-}
-
-function requireHash(bytes: Uint8Array): void {
-  if (bytes.length !== HASH_BYTES)
-    throw new RangeError(`id: expected ${String(HASH_BYTES)} bytes, got ${String(bytes.length)}`);
 }
 
 function requireRange(offsetBytes: number, lengthBytes: number): void {

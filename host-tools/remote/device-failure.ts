@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What a device or the relay answered instead of what was asked for, as refusals. */
 
+import { HASH_BYTES } from "../../firmware/protocol/limits";
 import { CloseReason } from "../../firmware/protocol/link-messages";
 import { FailureCode } from "../../firmware/protocol/verbs";
 import type { Failure } from "../../firmware/protocol/verbs";
@@ -23,6 +24,20 @@ export class DeviceFailure extends Error {
 /** The log has another last entry than `logAppend` named: another writer was faster, or the log is not what it was. */
 export class LogConflict extends Error {
   override readonly name = "LogConflict";
+}
+
+/** An authenticated answer that makes no sense, or bulk that does not fit it. */
+export function wrongAnswer(device: string, what: string, cause?: unknown): Refusal {
+  return new Refusal("protocolViolation", `${device} answers with ${what}`, {
+    hint: "Nothing was believed. The relay or the device is broken, outdated or hostile: check both.",
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+export function requireHash(bytes: Uint8Array): void {
+  if (bytes.length !== HASH_BYTES) {
+    throw new RangeError(`id: expected ${String(HASH_BYTES)} bytes, got ${String(bytes.length)}`);
+  }
 }
 
 export function interrupted(what = "stopped before it was done"): Refusal {

@@ -43,14 +43,13 @@ export class FrameReader {
   push(bytes: Uint8Array): void {
     let at = 0;
     while (at < bytes.length && !this.#isStopped) {
-      if (!this.#isInPayload) {
+      if (this.#isInPayload) {
+        const end = Math.min(bytes.length, at + this.#payloadBytes - this.#at);
+        this.#deliver(bytes.subarray(at, end));
+        at = end;
+      } else {
         at = this.#readHeader(bytes, at);
-        if (!this.#isInPayload) continue;
-        if (this.#payloadBytes > 0) continue;
       }
-      const take = Math.min(this.#payloadBytes - this.#at, bytes.length - at);
-      this.#deliver(bytes.subarray(at, at + take));
-      at += take;
     }
   }
 
@@ -75,7 +74,7 @@ export class FrameReader {
     this.#at = 0;
     this.#isInPayload = true;
     if (header.type === FrameType.data) this.#handler.onDataHeader(header.channel, header.payloadBytes);
-    if (header.payloadBytes === 0 && at === bytes.length) this.#deliver(bytes.subarray(at, at));
+    if (header.payloadBytes === 0) this.#deliver(bytes.subarray(at, at));
     return at;
   }
 

@@ -10,9 +10,10 @@ import { FailureCode } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { DeviceFailure, failureRefusal, interrupted, isPassing } from "./device-failure";
 import { RelayConnection } from "./relay-connection";
-import { SilentHangUp, TlsSessionCache } from "./relay-tls";
+import { TlsSessionCache } from "./relay-tls";
 import type { ClientIdentity, RelayAddress } from "./relay-tls";
 import { Session } from "./session";
+import { SilentHangUp } from "./tls-refusal";
 import { newTrafficStats } from "./traffic-stats";
 
 export interface SessionPoolOptions {
@@ -112,6 +113,15 @@ export class SessionPool {
       });
       this.#dispatch();
     });
+  }
+
+  /** The same for callers without a use for the device's failures: all are refusals. */
+  async ask<T>(task: (session: Session) => Promise<T>, options: { isBulk?: boolean } = {}): Promise<T> {
+    try {
+      return await this.run(task, options);
+    } catch (error) {
+      throw error instanceof DeviceFailure ? failureRefusal(error) : error;
+    }
   }
 
   /** Something got further: the patience begins anew with the next trouble. */

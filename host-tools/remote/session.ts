@@ -7,26 +7,12 @@
  * Any DataError ends the session: a peer that breaks the protocol once is not spoken to on.
  */
 
-import { randomBytes } from "node:crypto";
 import { DataError } from "../../firmware/protocol/data-error";
 import { FrameType, encodeFrame } from "../../firmware/protocol/frame";
-import { MAX_REQUESTS, NONCE_BYTES, WIRE_VERSION } from "../../firmware/protocol/limits";
 import { CloseReason } from "../../firmware/protocol/link-messages";
-import { decode, encode } from "../../firmware/protocol/message";
-import {
-  BULK_HEADER_BYTES,
-  ControlCipher,
-  HandshakeStep,
-  PayloadKind,
-  deriveSessionKeys,
-  init,
-  isEqual,
-  pairingId,
-  proof,
-  readBulkHeader,
-  reply,
-} from "../../firmware/protocol/session";
-import type { Init } from "../../firmware/protocol/session";
+import { decode } from "../../firmware/protocol/message";
+import { PayloadKind } from "../../firmware/protocol/session";
+import type { BulkHeader, ControlCipher } from "../../firmware/protocol/session";
 import {
   ANSWER_BIT,
   FAILURE,
@@ -39,8 +25,9 @@ import {
 import type { Control, Verb } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import type { Channel, ChannelUser } from "./channel";
+import { ClientHandshake } from "./client-handshake";
 import { DeviceFailure, closeRefusal } from "./device-failure";
-import { nodeCrypto } from "./node-crypto";
+import { PayloadReader } from "./payload-reader";
 import type { RelayConnection } from "./relay-connection";
 import type { TrafficStats } from "./traffic-stats";
 import { Upload } from "./upload";
@@ -57,8 +44,8 @@ export interface BulkSource {
   parts: readonly Uint8Array[];
   sizeBytes: number;
   /** The device wants the bytes from here on. */
-  onReady(offsetBytes: number): void;
-  onSent(bytes: number): void;
+  onReady: (offsetBytes: number) => void;
+  onSent: (bytes: number) => void;
 }
 
 export interface SessionOptions {
@@ -74,14 +61,12 @@ export interface SessionOptions {
 interface Pending {
   type: number;
   answer: { decode(body: Uint8Array): unknown };
-  resolve(answer: unknown): void;
-  reject(why: Error): void;
+  resolve: (answer: unknown) => void;
+  reject: (why: Error) => void;
   sink: BulkSink | undefined;
   source: BulkSource | undefined;
   upload: Upload | undefined;
 }
-
-const HEAD_BYTES = BULK_HEADER_BYTES;
 
 export class Session implements ChannelUser {
   readonly device: string;
@@ -92,7 +77,8 @@ export class Session implements ChannelUser {
   readonly #options: SessionOptions;
   readonly #stats: TrafficStats;
   readonly #pending = new Map<number, Pending>();
-  readonly #initMessage: Init;
+  readonly #handshake: ClientHandshake;
+  readonly #payloads: PayloadReader;
   #channel: Channel | undefined;
   #sealer: ControlCipher | undefined;
   #opener: ControlCipher | undefined;
@@ -102,31 +88,28 @@ export class Session implements ChannelUser {
   /** Sealed or handshake payloads waiting for credit: at most one for each request in flight, and two. */
   #outgoing: Uint8Array[] = [];
   #uploads: Upload[] = [];
-  #isClosed = false;
+  #whyClosed: Refusal | undefined;
   #progressAtMs = 0;
   #stallTimer: NodeJS.Timeout | undefined;
-  /** The payload that is arriving: its first bytes, and where its bulk goes. */
-  readonly #head = new Uint8Array(HEAD_BYTES);
-  #control = new Uint8Array(0);
-  #sink: BulkSink | undefined;
 
   private constructor(options: SessionOptions) {
     this.#options = options;
     this.device = options.device;
     this.#stats = options.link.stats;
-    this.#initMessage = {
-      minVersion: WIRE_VERSION,
-      maxVersion: WIRE_VERSION,
-      pairing: pairingId(nodeCrypto, options.pairingSecret),
-      nonce: randomBytes(NONCE_BYTES),
-    };
+    this.#handshake = new ClientHandshake(options);
+    this.#payloads = new PayloadReader({
+      onPayload: (payload) => {
+        this.#takePayload(payload);
+      },
+      onBulk: (header, bytes) => this.#startBulk(header, bytes),
+    });
   }
 
   /** Opens a channel and proves both sides to each other. Rejects with a Refusal. */
   static async open(options: SessionOptions): Promise<Session> {
     const session = new Session(options);
     session.#channel = await options.link.openChannel(options.device, session);
-    await session.#handshake();
+    await session.#prove();
     return session;
   }
 
@@ -135,7 +118,7 @@ export class Session implements ChannelUser {
   }
 
   get isOpen(): boolean {
-    return !this.#isClosed;
+    return this.#whyClosed === undefined;
   }
 
   /** Whether the link below takes new requests. */
@@ -153,8 +136,8 @@ export class Session implements ChannelUser {
     const number = this.#freeNumber();
     const message = encodeControl(verb.type, number, verb.request, value);
     return new Promise<Answer>((resolve, reject) => {
-      if (this.#isClosed || !this.#sealer) {
-        reject(closeRefusal(CloseReason.peerLost, this.device, false));
+      if (this.#whyClosed || !this.#sealer) {
+        reject(this.#whyClosed ?? closeRefusal(CloseReason.peerLost, this.device, false));
         return;
       }
       this.#pending.set(number, {
@@ -181,7 +164,7 @@ export class Session implements ChannelUser {
 
   onWritable(): boolean {
     const channel = this.#channel;
-    if (!channel || this.#isClosed) return false;
+    if (!channel || this.#whyClosed) return false;
     for (let next = this.#outgoing[0]; next; next = this.#outgoing[0]) {
       const frame = encodeFrame(FrameType.data, channel.id, next);
       if (frame.length > channel.creditBytes) return false;
@@ -198,30 +181,7 @@ export class Session implements ChannelUser {
   }
 
   onData(piece: Uint8Array, at: number, payloadBytes: number): void {
-    if (payloadBytes === 0) throw new DataError("short", "empty payload");
-    if (at === 0 && piece[0] !== PayloadKind.bulk) this.#control = new Uint8Array(payloadBytes);
-    else if (at === 0) this.#head[0] = PayloadKind.bulk;
-    if (this.#control.length > 0) {
-      this.#control.set(piece, at);
-      if (at + piece.length < payloadBytes) return;
-      const payload = this.#control;
-      this.#control = new Uint8Array(0);
-      this.#takePayload(payload);
-      return;
-    }
-    let data = piece;
-    if (at < HEAD_BYTES) {
-      const take = Math.min(HEAD_BYTES - at, piece.length);
-      this.#head.set(piece.subarray(0, take), at);
-      if (at + take < HEAD_BYTES) {
-        if (at + take === payloadBytes) throw new DataError("short", "bulk frame without bytes");
-        return;
-      }
-      this.#startBulk(payloadBytes);
-      data = piece.subarray(take);
-    }
-    if (data.length > 0) this.#sink?.write(data);
-    this.#progressAtMs = performance.now();
+    this.#payloads.push(piece, at, payloadBytes);
   }
 
   onClosed(why: Refusal): void {
@@ -232,8 +192,13 @@ export class Session implements ChannelUser {
 
   // ---------------------------------------------------------------- handshake
 
-  #handshake(): Promise<void> {
+  #prove(): Promise<void> {
     return new Promise((resolve, reject) => {
+      // The channel may have been closed in the very chunk in which it was accepted.
+      if (this.#whyClosed) {
+        reject(this.#whyClosed);
+        return;
+      }
       const timer = setTimeout(() => {
         this.#end(closeRefusal(CloseReason.timeout, this.device, true), CloseReason.timeout);
       }, this.#options.timeoutMs);
@@ -246,42 +211,23 @@ export class Session implements ChannelUser {
         reject(why);
       };
       this.#stats.roundTrips++;
-      this.#send(handshakePayload(HandshakeStep.init, encode(init, this.#initMessage)));
+      this.#send(this.#handshake.begin());
     });
   }
 
   #takeReply(payload: Uint8Array): void {
-    if (this.#sealer || payload[1] !== HandshakeStep.reply)
-      throw new DataError("type", "handshake step out of order");
-    const proofBytes = 32;
-    const body = payload.subarray(2);
-    if (body.length < proofBytes) throw new DataError("short", "handshake reply");
-    const answer = decode(reply, body.subarray(0, body.length - proofBytes));
-    const { device, pairingSecret } = this.#options;
-    if (answer.version !== WIRE_VERSION) {
-      throw new DataError("version", `${device} speaks version ${String(answer.version)}`);
+    if (this.#sealer) throw new DataError("type", "handshake step out of order");
+    try {
+      const { sealer, opener, maxRequests, finish } = this.#handshake.takeReply(payload);
+      this.#sealer = sealer;
+      this.#opener = opener;
+      this.maxRequests = maxRequests;
+      this.#send(finish);
+      this.#onReady();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.#end(error, CloseReason.authentication);
     }
-    const keys = deriveSessionKeys(nodeCrypto, pairingSecret, device, this.#initMessage, answer);
-    const { proof: theirs } = decode(proof, body.subarray(body.length - proofBytes));
-    if (!isEqual(theirs, keys.deviceProof)) {
-      this.#end(
-        new Refusal(
-          "pairingFailed",
-          `what answers as ${device} does not know this computer's pairing secret`,
-          {
-            hint: "Somebody may be posing as the device, or it was given another secret: pair it again with `coffer device add`.",
-          },
-        ),
-        CloseReason.authentication,
-      );
-      return;
-    }
-    if (answer.maxRequests < 1) throw new DataError("range", "a device that takes no requests");
-    this.maxRequests = Math.min(answer.maxRequests, MAX_REQUESTS);
-    this.#sealer = new ControlCipher({ crypto: nodeCrypto, key: keys.clientToDevice });
-    this.#opener = new ControlCipher({ crypto: nodeCrypto, key: keys.deviceToClient });
-    this.#send(handshakePayload(HandshakeStep.finish, encode(proof, { proof: keys.clientProof })));
-    this.#onReady();
   }
 
   // ---------------------------------------------------------------- answers
@@ -311,12 +257,8 @@ export class Session implements ChannelUser {
       throw new DataError("type", "an answer of another verb");
     const answer = pending.answer.decode(control.body);
     const { source, upload } = pending;
-    if (
-      source &&
-      source.sizeBytes > 0 &&
-      upload?.isDone !== true &&
-      !(answer as { wasStored: boolean }).wasStored
-    ) {
+    const isWhole = !source || source.sizeBytes === 0 || upload?.isDone === true;
+    if (!isWhole && !(answer as { wasStored: boolean }).wasStored) {
       throw new DataError("range", "a blob acknowledged before it was sent");
     }
     this.#settle(control.request, pending);
@@ -342,17 +284,15 @@ export class Session implements ChannelUser {
     if (pending.upload) this.#uploads = this.#uploads.filter((upload) => upload !== pending.upload);
   }
 
-  #startBulk(payloadBytes: number): void {
-    if (payloadBytes <= HEAD_BYTES) throw new DataError("short", "bulk frame without bytes");
-    const padded = new Uint8Array(HEAD_BYTES + 1);
-    padded.set(this.#head);
-    const { request, offsetBytes } = readBulkHeader(padded);
+  #startBulk({ request, offsetBytes }: BulkHeader, bytes: number): (piece: Uint8Array) => void {
     const sink = this.#pending.get(request)?.sink;
     if (!sink) throw new DataError("type", "bulk that was not asked for");
     if (offsetBytes !== sink.receivedBytes) throw new DataError("range", "bulk out of order");
-    if (payloadBytes - HEAD_BYTES > sink.limitBytes - sink.receivedBytes)
-      throw new DataError("long", "more bulk than asked for");
-    this.#sink = sink;
+    if (bytes > sink.limitBytes - sink.receivedBytes) throw new DataError("long", "more bulk than asked for");
+    return (piece) => {
+      sink.write(piece);
+      this.#progressAtMs = performance.now();
+    };
   }
 
   // ---------------------------------------------------------------- small things
@@ -392,8 +332,8 @@ export class Session implements ChannelUser {
   }
 
   #end(why: Refusal, reason: number | undefined): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.#whyClosed) return;
+    this.#whyClosed = why;
     clearInterval(this.#stallTimer);
     if (reason !== undefined) this.#channel?.close(reason);
     const pending = [...this.#pending.values()];
@@ -404,12 +344,4 @@ export class Session implements ChannelUser {
     for (const { reject } of pending) reject(why);
     this.onEnd(why);
   }
-}
-
-function handshakePayload(step: number, body: Uint8Array): Uint8Array {
-  const payload = new Uint8Array(2 + body.length);
-  payload[0] = PayloadKind.handshake;
-  payload[1] = step;
-  payload.set(body, 2);
-  return payload;
 }

@@ -25,7 +25,7 @@ export class Upload {
     parts: readonly Uint8Array[];
     sizeBytes: number;
     offsetBytes: number;
-    onSent(bytes: number): void;
+    onSent: (bytes: number) => void;
   }) {
     this.request = options.request;
     this.#parts = options.parts;

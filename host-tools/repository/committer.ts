@@ -8,13 +8,14 @@
 import { createHash, type KeyObject, createPublicKey } from "node:crypto";
 import { hostname } from "node:os";
 import { Refusal } from "../refusal";
+import type { ByteString } from "./byte-names";
 import { withStateLock } from "../state-lock";
 import { State } from "../state";
 import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { ContentBuilder } from "./content";
-import { INDEX_BLOB_TARGET_BYTES, encodeIndex, indexedPackBytes, sealIndexBlob } from "./index-blob";
+import { INDEX_BLOB_TARGET_BYTES, type IndexedPackRecord, encodeIndex, indexedPackBytes, sealIndexBlob } from "./index-blob";
 import type { IndexLoader } from "./index-loader";
 import {
   type EntryBody,
@@ -27,8 +28,7 @@ import {
 } from "./log-entry";
 import type { LogBook } from "./log-book";
 import type { MergedState } from "./merged-state";
-import type { Pack } from "./pack-format";
-import type { PackUploader } from "./pack-uploader";
+import type { PackUploader, StoredPack } from "./pack-uploader";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 import { type TreeEntry, encodeEntry } from "./tree";
 import type { TreeEditor } from "./tree-edit";
@@ -64,15 +64,25 @@ export class Committer {
     this.#context = context;
   }
 
-  /** False when the operations change nothing: then nothing was written. */
-  async commit(operations: readonly Operation[], uploader: PackUploader): Promise<boolean> {
+  /**
+   * False when the operations change nothing: then nothing was written. `folders` are those that must be readable from
+   * each target alone, with the ones above them.
+   */
+  async commit(
+    operations: readonly Operation[],
+    folders: readonly (readonly ByteString[])[],
+    uploader: PackUploader,
+  ): Promise<boolean> {
     return this.#locked(async () => {
       const { state, editor, refresh } = this.#context;
       await refresh();
       let root = state.root;
       for (const operation of operations) root = await editor.apply(root, operation);
-      if (isSame(root, state.root)) {
-        await uploader.flush();
+      const isSameState = isSame(root, state.root);
+      for (const folder of folders) await this.#storeFolders(root, folder, uploader);
+      if (isSameState) await uploader.flush();
+      if (isSameState && uploader.packs.length === 0) {
+        await Promise.all(this.#context.targets.map((target) => this.#context.logs.bringUpToDate(target)));
         return false;
       }
       await this.#write(root, operations, uploader);
@@ -81,10 +91,21 @@ export class Committer {
     });
   }
 
+  /** Folders on the way that did not change may be on other devices only. */
+  async #storeFolders(root: TreeEntry, path: readonly ByteString[], uploader: PackUploader): Promise<void> {
+    const { trees } = this.#context;
+    for (let depth = 0; depth <= path.length; depth++) {
+      const folder = await trees.find(root, path.slice(0, depth));
+      if (!folder) return;
+      for await (const { kind, id, read } of trees.chunksOf(folder))
+        if (!uploader.isRecorded(id)) await uploader.offer(kind, id, await read());
+    }
+  }
+
   async #write(root: TreeEntry, operations: readonly Operation[], uploader: PackUploader): Promise<void> {
     const { trees, targets, logs, prepare } = this.#context;
     for (const { kind, id, plaintext } of trees.pending.values())
-      if (!(await uploader.isStored(id))) await uploader.store(kind, id, plaintext);
+      await uploader.offer(kind, id, plaintext);
     const detail = await this.#detail(operations, uploader);
     await uploader.flush();
     trees.pending.clear();
@@ -120,8 +141,13 @@ export class Committer {
   }
 
   /** What goes into each entry: the packs themselves when they fit, else ids of index blobs, stored on every target. */
-  async #index(packs: readonly Pack[], room: number): Promise<(Uint8Array | Uint8Array[])[]> {
-    if (packs.length === 0) return [];
+  async #index(stored: readonly StoredPack[], room: number): Promise<(Uint8Array | Uint8Array[])[]> {
+    if (stored.length === 0) return [];
+    const names = this.#context.targets.map((target) => target.name);
+    const packs = stored.map((pack) => ({
+      ...pack,
+      deviceMask: names.reduce((mask, name, i) => (pack.devices.has(name) ? mask | (1 << i) : mask), 0),
+    }));
     const sizeBytes = packs.reduce((sum, pack) => sum + indexedPackBytes(pack), 8);
     if (sizeBytes <= room) return [encodeIndex(packs)];
     const ids: Uint8Array[] = [];
@@ -132,7 +158,7 @@ export class Committer {
     return lists;
   }
 
-  async #putIndexBlob(packs: readonly Pack[]): Promise<Uint8Array> {
+  async #putIndexBlob(packs: readonly IndexedPackRecord[]): Promise<Uint8Array> {
     const blob = sealIndexBlob(this.#context.keys, packs);
     const id = createHash("sha256").update(blob).digest();
     await Promise.all(this.#context.targets.map((target) => target.put(id, [blob])));
@@ -149,7 +175,7 @@ export class Committer {
     for (let at = 0; at < bytes.length; at += MAX_CHUNK_BYTES) {
       const plaintext = bytes.subarray(at, at + MAX_CHUNK_BYTES);
       const id = this.#context.cipher.id(ChunkKind.detail, plaintext);
-      if (!(await uploader.isStored(id))) await uploader.store(ChunkKind.detail, id, plaintext);
+      await uploader.offer(ChunkKind.detail, id, plaintext);
       await builder.add({ lengthBytes: plaintext.length, id });
     }
     return { content: await builder.finish(), sizeBytes: bytes.length };
@@ -183,8 +209,8 @@ export class Committer {
   }
 }
 
-function* grouped(packs: readonly Pack[]): Generator<Pack[]> {
-  let group: Pack[] = [];
+function* grouped(packs: readonly IndexedPackRecord[]): Generator<IndexedPackRecord[]> {
+  let group: IndexedPackRecord[] = [];
   let bytes = 0;
   for (const pack of packs) {
     bytes += indexedPackBytes(pack);

@@ -103,7 +103,7 @@ export class FileStorer {
     const builder = new ContentBuilder({
       storeList: async (plaintext) => {
         const id = this.#cipher.id(ChunkKind.list, plaintext);
-        if (!(await this.#uploader.isStored(id))) await this.#uploader.store(ChunkKind.list, id, plaintext);
+        await this.#uploader.offer(ChunkKind.list, id, plaintext);
         return id;
       },
     });
@@ -184,7 +184,7 @@ export class FileStorer {
   async #storeChunk(plaintext: Uint8Array): Promise<Uint8Array> {
     const id = this.#cipher.id(ChunkKind.data, plaintext);
     this.hashedBytes += plaintext.length;
-    if (!(await this.#uploader.isStored(id))) await this.#uploader.store(ChunkKind.data, id, plaintext);
+    await this.#uploader.offer(ChunkKind.data, id, plaintext);
     this.#onBytes(plaintext.length);
     return id;
   }

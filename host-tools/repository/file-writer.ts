@@ -120,9 +120,12 @@ function temporaryBeside(path: ByteString): ByteString {
   return `${folder}/.coffer-${String(process.pid)}-${randomBytes(6).toString("hex")}.part`;
 }
 
-/** Seconds as Node takes them: exact to about a quarter of a microsecond. */
+/**
+ * Seconds as Node takes them. It cuts them down to microseconds, and a double is only exact to a quarter of one: a
+ * little is added so that the microsecond is the right one.
+ */
 function times(entry: TreeEntry): [number, number] {
-  const seconds = entry.mtimeSeconds + entry.mtimeNanos / 1e9;
+  const seconds = entry.mtimeSeconds + (Math.floor(entry.mtimeNanos / 1000) + 0.4) / 1e6;
   return [seconds, seconds];
 }
 

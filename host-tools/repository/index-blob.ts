@@ -4,7 +4,9 @@
  * before the log entry that names them. docs/repository.md "Index".
  *
  *   "CFIX" | u8 version | sealed index (pack-format.ts)
- *   plaintext: u32 packs, then for each: id, u8 stream, u32 size, chunk list
+ *   plaintext: u32 packs, then for each: id, u8 stream, u32 size, u32 devices, chunk list
+ *
+ * `devices` has bit i set when the i-th device of the log entry that names this index stored the pack.
  *
  * A small index needs no blob: it travels inside the entry, sealed with it.
  */
@@ -27,17 +29,21 @@ import type { RepositoryKeys } from "./repository-keys";
 const INDEX_VERSION = 1;
 const MAGIC = Buffer.from("CFIX", "latin1");
 const HEADER_BYTES = 5;
-const PACK_FIELDS_BYTES = CHUNK_ID_BYTES + 1 + 4;
+const PACK_FIELDS_BYTES = CHUNK_ID_BYTES + 1 + 4 + 4;
 /** A writer starts a new blob beyond this; a reader takes four times as much. */
 export const INDEX_BLOB_TARGET_BYTES = 2 * 1024 * 1024;
 export const MAX_INDEX_BLOB_BYTES = 4 * INDEX_BLOB_TARGET_BYTES;
+
+export interface IndexedPackRecord extends Pack {
+  deviceMask: number;
+}
 
 /** What a pack adds to an index. */
 export function indexedPackBytes(pack: Pack): number {
   return PACK_FIELDS_BYTES + 4 + pack.chunks.length * PACKED_CHUNK_BYTES;
 }
 
-export function encodeIndex(packs: readonly Pack[]): Buffer {
+export function encodeIndex(packs: readonly IndexedPackRecord[]): Buffer {
   const parts: Uint8Array[] = [];
   const count = Buffer.alloc(4);
   count.writeUInt32BE(packs.length);
@@ -47,16 +53,17 @@ export function encodeIndex(packs: readonly Pack[]): Buffer {
     fields.set(pack.id, 0);
     fields[CHUNK_ID_BYTES] = pack.stream;
     fields.writeUInt32BE(pack.sizeBytes, CHUNK_ID_BYTES + 1);
+    fields.writeUInt32BE(pack.deviceMask, CHUNK_ID_BYTES + 5);
     parts.push(fields, encodePackedChunks(pack.chunks));
   }
   return Buffer.concat(parts);
 }
 
-export function decodeIndex(plaintext: Uint8Array): Pack[] {
+export function decodeIndex(plaintext: Uint8Array): IndexedPackRecord[] {
   const bytes = Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.length);
   if (bytes.length < 4) throw new DataError("short", "index cut off");
   const count = bytes.readUInt32BE(0);
-  const packs: Pack[] = [];
+  const packs: IndexedPackRecord[] = [];
   let at = 4;
   for (let i = 0; i < count; i++) {
     if (bytes.length - at < PACK_FIELDS_BYTES) throw new DataError("short", "index cut off");
@@ -64,18 +71,19 @@ export function decodeIndex(plaintext: Uint8Array): Pack[] {
     if (sizeBytes > MAX_PACK_BYTES) throw new DataError("range", `pack of ${String(sizeBytes)} bytes`);
     const stream = streamOf(bytes[at + CHUNK_ID_BYTES]);
     const { chunks, end } = decodePackedChunks(bytes, at + PACK_FIELDS_BYTES, sizeBytes);
-    packs.push({ id: bytes.subarray(at, at + CHUNK_ID_BYTES), stream, sizeBytes, chunks });
+    const deviceMask = bytes.readUInt32BE(at + CHUNK_ID_BYTES + 5);
+    packs.push({ id: bytes.subarray(at, at + CHUNK_ID_BYTES), stream, sizeBytes, chunks, deviceMask });
     at = end;
   }
   if (at !== bytes.length) throw new DataError("long", "bytes after the index");
   return packs;
 }
 
-export function sealIndexBlob(keys: RepositoryKeys, packs: readonly Pack[]): Buffer {
+export function sealIndexBlob(keys: RepositoryKeys, packs: readonly IndexedPackRecord[]): Buffer {
   return Buffer.concat([MAGIC, Uint8Array.of(INDEX_VERSION), sealIndex(keys.indexKey, binding(keys), encodeIndex(packs))]);
 }
 
-export function openIndexBlob(keys: RepositoryKeys, blob: Uint8Array): Pack[] {
+export function openIndexBlob(keys: RepositoryKeys, blob: Uint8Array): IndexedPackRecord[] {
   if (blob.length < HEADER_BYTES + INDEX_SEAL_BYTES) throw new DataError("short", "index blob shorter than its seal");
   if (Buffer.compare(blob.subarray(0, 4), MAGIC) !== 0) throw new DataError("checksum", "this is no index blob");
   if (blob[4] !== INDEX_VERSION) throw new DataError("version", `index blob of version ${String(blob[4])}`);

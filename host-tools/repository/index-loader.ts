@@ -11,9 +11,8 @@ import { DataError } from "../../firmware/protocol/data-error";
 import { Refusal } from "../refusal";
 import type { BlobDevice } from "./blob-device";
 import type { ChunkIndex } from "./chunk-index";
-import { MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
+import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
 import type { EntryBody } from "./log-entry";
-import type { Pack } from "./pack-format";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
 
@@ -70,12 +69,20 @@ export class IndexLoader {
     }
   }
 
-  #add(packs: readonly Pack[], body: EntryBody): void {
-    const devices = new Set(body.devices);
-    for (const pack of packs) this.#index.add(pack, devices);
+  #add(packs: readonly IndexedPackRecord[], body: EntryBody): void {
+    /** Shared by all packs of the same devices: mostly one set for each entry. */
+    const sets = new Map<number, ReadonlySet<string>>();
+    for (const pack of packs) {
+      let devices = sets.get(pack.deviceMask);
+      if (!devices) {
+        devices = new Set(body.devices.filter((_, i) => (pack.deviceMask & (1 << i)) !== 0));
+        sets.set(pack.deviceMask, devices);
+      }
+      this.#index.add(pack, devices);
+    }
   }
 
-  async #blob(id: Uint8Array, body: EntryBody): Promise<Pack[]> {
+  async #blob(id: Uint8Array, body: EntryBody): Promise<IndexedPackRecord[]> {
     const kept = this.#kept(id);
     if (kept) return kept;
     const devices = [...this.#devices].sort((a, b) => Number(body.devices.includes(b.name)) - Number(body.devices.includes(a.name)));
@@ -100,7 +107,7 @@ export class IndexLoader {
     return [];
   }
 
-  #kept(id: Uint8Array): Pack[] | undefined {
+  #kept(id: Uint8Array): IndexedPackRecord[] | undefined {
     try {
       const blob = readFileSync(this.#path(id));
       return Buffer.compare(hash(blob), id) === 0 ? openIndexBlob(this.#keys, blob) : undefined;

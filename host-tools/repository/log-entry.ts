@@ -17,6 +17,7 @@ import { decode, encode } from "cborg";
 import { DataError } from "../../firmware/protocol/data-error";
 import { HASH_BYTES, MAX_ENTRY_BYTES, MAX_LOGS } from "../../firmware/protocol/limits";
 import { MAX_CONTENT_BYTES } from "./content";
+import { MAX_DEVICES } from "./pack-format";
 import { type RepositoryKeys, WRITER_ID_BYTES } from "./repository-keys";
 
 export const ENTRY_VERSION = 1;
@@ -28,7 +29,6 @@ const NONCE = Buffer.alloc(12);
 /** What a body may take, so that the sealed entry fits a device's limit. */
 export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - 1 - SALT_BYTES - 2 - SIGNATURE_BYTES - TAG_BYTES;
 export const MAX_INDEX_BLOBS = 32;
-const MAX_DEVICES = 64;
 const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
 const MAX_DETAIL_OPERATIONS = 65536;
 

@@ -22,6 +22,8 @@ export const PACK_TRAILER_BYTES = 8;
 /** id, u8 kind, u32 sealed length. */
 export const PACKED_CHUNK_BYTES = CHUNK_ID_BYTES + 5;
 export const MAX_PACK_CHUNKS = 65536;
+/** Devices of one push: a bit for each in an index. */
+export const MAX_DEVICES = 30;
 /** What sealing adds to an index. */
 export const INDEX_SEAL_BYTES = 48;
 /** The most a reader takes for a pack: far above what writers make. */

@@ -13,25 +13,33 @@ import type { ChunkCipher } from "./chunk-cipher";
 import type { ChunkIndex, IndexedPack } from "./chunk-index";
 import type { PushJournal } from "./journal";
 import { PackBuilder, type BuiltPack, packCapacity } from "./pack-builder";
-import { type Pack, PackStream } from "./pack-format";
+import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
 const BUFFER_MEMORY_BYTES = 84 * 1024 * 1024;
 const MIN_BUFFERS = 4;
 const MAX_BUFFERS = 8;
+/** Packs of different sorts (stream, devices that lack the chunks) being filled at once. */
+const MAX_FILLING = 3;
 /** Ids asked about in one go when a pack is met for the first time. */
 const CONFIRM_AHEAD = 100;
 
 interface Filling {
   builder: PackBuilder;
+  /** The devices that it is for: a bit for each target. */
+  mask: number;
   ids: Set<string>;
   /** The pack that this one is to become again, as long as its chunks come in their order. */
   plan: Pack | undefined;
 }
 
+export interface StoredPack extends Pack {
+  devices: ReadonlySet<string>;
+}
+
 export class PackUploader {
-  /** Packs that are on every target device, and in no entry yet. */
-  readonly packs: Pack[] = [];
+  /** Packs that are in no entry yet, and the devices that have them. */
+  readonly packs: StoredPack[] = [];
   newChunks = 0;
   storedBytes = 0;
   sentBytes = 0;
@@ -39,7 +47,7 @@ export class PackUploader {
   readonly #cipher: ChunkCipher;
   readonly #index: ChunkIndex;
   readonly #targets: readonly BlobDevice[];
-  readonly #targetNames: ReadonlySet<string>;
+  readonly #everyTarget: number;
   readonly #targetBytes: number;
   readonly #journal: PushJournal | undefined;
   readonly #onWarning: (text: string) => void;
@@ -47,7 +55,7 @@ export class PackUploader {
   readonly #free: Uint8Array[] = [];
   #buffers = 0;
   readonly #waiting: (() => void)[] = [];
-  readonly #filling = new Map<PackStream, Filling>();
+  readonly #filling = new Map<string, Filling>();
   readonly #sending = new Set<Promise<void>>();
   /** By the id of their first chunk. */
   readonly #plans = new Map<string, Pack>();
@@ -69,63 +77,65 @@ export class PackUploader {
     this.#cipher = options.cipher;
     this.#index = options.index;
     this.#targets = options.targets;
-    this.#targetNames = new Set(options.targets.map((target) => target.name));
+    if (options.targets.length > MAX_DEVICES) throw new RangeError(`targets: expected 1..${String(MAX_DEVICES)}`);
+    this.#everyTarget = maskOf(options.targets, () => true);
     this.#targetBytes = options.targetBytes;
     this.#journal = options.journal;
     this.#onWarning = options.onWarning;
     this.#onSealed = options.onSealed;
   }
 
-  /** Packs of interrupted pushes: those on all targets count as stored, the others are built again when their chunks come. */
+  /** Packs of interrupted pushes: where they are they count as stored; else they are built again when their chunks come. */
   async resume(packs: readonly Pack[]): Promise<void> {
     if (packs.length === 0) return;
     const ids = packs.map((pack) => pack.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     packs.forEach((pack, i) => {
-      const isWhole = answers.every((answer) => answer[i] === true);
-      const first = pack.chunks[0];
-      if (isWhole) {
-        if (!this.#index.packById(pack.id)) this.packs.push(pack);
-        this.#index.add(pack, this.#targetNames);
+      const mask = maskOf(this.#targets, (_, target) => answers[target]?.[i] === true);
+      if (mask !== 0) {
+        const devices = this.#names(mask);
+        if (!this.#index.packById(pack.id)) this.packs.push({ ...pack, devices });
+        this.#index.add(pack, devices);
         const indexed = this.#index.packById(pack.id);
         if (indexed) this.#confirmed.add(indexed);
-      } else if (first && pack.sizeBytes <= packCapacity(this.#targetBytes)) this.#plans.set(key(first.id), pack);
+      }
+      const [first] = pack.chunks;
+      if (first && mask !== this.#everyTarget && pack.sizeBytes <= packCapacity(this.#targetBytes))
+        this.#plans.set(key(first.id), pack);
     });
   }
 
   /** Whether every target has this chunk, or will have when the packs under way are through. */
   async isStored(id: Uint8Array): Promise<boolean> {
-    for (const filling of this.#filling.values()) if (filling.ids.has(key(id))) return true;
-    for (;;) {
-      let unconfirmed: IndexedPack | undefined;
-      const isKnown = this.#index.some(id, (pack) => {
-        if (!this.#isOnAllTargets(pack)) return false;
-        if (this.#confirmed.has(pack)) return true;
-        unconfirmed = pack;
-        return false;
-      });
-      if (isKnown) return true;
-      if (!unconfirmed) return false;
-      await this.#confirm(unconfirmed);
-    }
+    return (await this.#lacking(id)) === 0;
   }
 
-  /** Seals a chunk into the pack being filled. Waits only for a free buffer. */
-  async store(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): Promise<void> {
+  /** The same from memory alone, without asking the targets whether they still have what they acknowledged. */
+  isRecorded(id: Uint8Array): boolean {
+    return this.#unrecorded(id, () => true) === 0;
+  }
+
+  /** Stores a chunk on the targets that lack it. Waits only for a free buffer. */
+  async offer(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): Promise<void> {
+    const mask = await this.#lacking(id);
+    if (mask !== 0) await this.#store(kind, id, plaintext, mask);
+  }
+
+  async #store(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array, mask: number): Promise<void> {
     this.#throwFailure();
     const stream = kind === ChunkKind.tree || kind === ChunkKind.detail ? PackStream.tree : PackStream.data;
-    const filling = await this.#fillingFor(stream, id, plaintext.length);
+    const filling = await this.#fillingFor(stream, mask, id, plaintext.length);
     const copy = Uint8Array.from(id);
     filling.builder.add(kind, copy, plaintext);
     filling.ids.add(key(id));
     this.newChunks++;
     if (kind !== ChunkKind.data) this.#onSealed?.(kind, id, filling.builder.lastSealed);
-    if (filling.builder.chunkCount === filling.plan?.chunks.length) await this.#finish(stream, filling);
+    if (filling.builder.chunkCount === filling.plan?.chunks.length) await this.#finish(filling);
   }
 
   /** Sends what is left and waits until every target has every pack. */
   async flush(): Promise<void> {
-    for (const [stream, filling] of [...this.#filling]) await this.#finish(stream, filling);
+    for (const filling of [...this.#filling.values()]) await this.#finish(filling);
     while (this.#sending.size > 0) await Promise.all([...this.#sending]);
     this.#throwFailure();
   }
@@ -137,8 +147,9 @@ export class PackUploader {
     while (this.#sending.size > 0) await Promise.allSettled([...this.#sending]);
   }
 
-  async #fillingFor(stream: PackStream, id: Uint8Array, plaintextBytes: number): Promise<Filling> {
-    const present = this.#filling.get(stream);
+  async #fillingFor(stream: PackStream, mask: number, id: Uint8Array, plaintextBytes: number): Promise<Filling> {
+    const sort = sortOf(stream, mask);
+    const present = this.#filling.get(sort);
     if (present?.plan) {
       const planned = present.plan.chunks[present.builder.chunkCount];
       if (planned && key(planned.id) === key(id)) return present;
@@ -147,7 +158,11 @@ export class PackUploader {
     }
     const plan = this.#plans.get(key(id));
     if (present && !plan && present.builder.fits(plaintextBytes)) return present;
-    if (present) await this.#finish(stream, present);
+    if (present) await this.#finish(present);
+    for (const [, oldest] of this.#filling) {
+      if (this.#filling.size < MAX_FILLING) break;
+      await this.#finish(oldest);
+    }
     if (plan) this.#plans.delete(key(id));
     const builder = new PackBuilder({
       stream,
@@ -156,28 +171,29 @@ export class PackUploader {
       buffer: await this.#buffer(),
       targetBytes: this.#targetBytes,
     });
-    const filling: Filling = { builder, ids: new Set(), plan: plan?.stream === stream ? plan : undefined };
-    this.#filling.set(stream, filling);
+    const filling: Filling = { builder, mask, ids: new Set(), plan: plan?.stream === stream ? plan : undefined };
+    this.#filling.set(sort, filling);
     return filling;
   }
 
-  async #finish(stream: PackStream, filling: Filling): Promise<void> {
-    this.#filling.delete(stream);
+  async #finish(filling: Filling): Promise<void> {
+    this.#filling.delete(sortOf(filling.builder.stream, filling.mask));
     const built = filling.builder.finish();
     this.#journal?.pack(built);
-    this.#index.add(built, this.#targetNames);
+    this.#index.add(built, this.#names(filling.mask));
     const indexed = this.#index.packById(built.id);
     if (indexed) this.#confirmed.add(indexed);
-    const sending = this.#send(built, filling.builder.buffer).finally(() => this.#sending.delete(sending));
+    const sending = this.#send(built, filling).finally(() => this.#sending.delete(sending));
     this.#sending.add(sending);
     await turn();
   }
 
   /** Never rejects: the first failure is kept and thrown by the next call from outside. */
-  async #send(pack: BuiltPack, buffer: Uint8Array): Promise<void> {
+  async #send(pack: BuiltPack, filling: Filling): Promise<void> {
     const reached = new Set<string>();
+    const targets = this.#targets.filter((_, i) => (filling.mask & (1 << i)) !== 0);
     const results = await Promise.allSettled(
-      this.#targets.map(async (target) => {
+      targets.map(async (target) => {
         const { wasStored, sentBytes } = await target.put(pack.id, [pack.bytes]);
         this.sentBytes += wasStored ? 0 : sentBytes;
         reached.add(target.name);
@@ -189,10 +205,13 @@ export class PackUploader {
       const indexed = this.#index.packById(pack.id);
       if (indexed) indexed.devices = reached;
     } else {
-      this.packs.push({ id: pack.id, stream: pack.stream, sizeBytes: pack.sizeBytes, chunks: pack.chunks });
+      const { id, stream, sizeBytes, chunks } = pack;
+      const known = this.packs.find((other) => Buffer.compare(other.id, id) === 0);
+      if (known) known.devices = new Set([...known.devices, ...reached]);
+      else this.packs.push({ id, stream, sizeBytes, chunks, devices: reached });
       this.storedBytes += pack.sizeBytes;
     }
-    this.#free.push(buffer);
+    this.#free.push(filling.builder.buffer);
     if (this.#failure) this.#wakeAll();
     else this.#waiting.shift()?.();
   }
@@ -212,23 +231,46 @@ export class PackUploader {
     }
   }
 
-  #isOnAllTargets(pack: IndexedPack): boolean {
-    for (const name of this.#targetNames) if (!pack.devices.has(name)) return false;
-    return true;
+  /** Targets that have this chunk neither now nor when the packs under way are through. */
+  async #lacking(id: Uint8Array): Promise<number> {
+    for (;;) {
+      let unconfirmed: IndexedPack | undefined;
+      const mask = this.#unrecorded(id, (pack) => {
+        if (this.#confirmed.has(pack)) return true;
+        unconfirmed = pack;
+        return false;
+      });
+      if (mask === 0 || !unconfirmed) return mask;
+      await this.#confirm(unconfirmed);
+    }
+  }
+
+  #unrecorded(id: Uint8Array, counts: (pack: IndexedPack) => boolean): number {
+    let mask = this.#everyTarget;
+    for (const filling of this.#filling.values()) if (filling.ids.has(key(id))) mask &= ~filling.mask;
+    if (mask !== 0)
+      this.#index.some(id, (pack) => {
+        const has = maskOf(this.#targets, (target) => pack.devices.has(target.name));
+        if ((has & mask) !== 0 && counts(pack)) mask &= ~has;
+        return mask === 0;
+      });
+    return mask;
+  }
+
+  #names(mask: number): ReadonlySet<string> {
+    return new Set(this.#targets.filter((_, i) => (mask & (1 << i)) !== 0).map((target) => target.name));
   }
 
   /** Asks the targets whether they still have a pack, and about its neighbours in the same request. */
   async #confirm(pack: IndexedPack): Promise<void> {
     const from = this.#index.packs.indexOf(pack);
-    const asked = this.#index.packs
-      .slice(from, from + CONFIRM_AHEAD)
-      .filter((other) => !this.#confirmed.has(other) && this.#isOnAllTargets(other));
+    const asked = this.#index.packs.slice(from, from + CONFIRM_AHEAD).filter((other) => !this.#confirmed.has(other));
     const ids = asked.map((other) => other.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     asked.forEach((other, i) => {
-      const lacking = this.#targets.filter((_, target) => answers[target]?.[i] !== true);
-      if (lacking.length === 0) this.#confirmed.add(other);
-      for (const target of lacking) {
+      this.#confirmed.add(other);
+      const lost = this.#targets.filter((target, at) => other.devices.has(target.name) && answers[at]?.[i] !== true);
+      for (const target of lost) {
         const id = Buffer.from(other.id).toString("hex").slice(0, 16);
         this.#onWarning(`${target.name} has lost blob ${id}; what this push needs of it is stored again`);
         other.devices = new Set([...other.devices].filter((name) => name !== target.name));
@@ -243,6 +285,19 @@ export class PackUploader {
   #throwFailure(): void {
     if (this.#failure) throw this.#failure.error;
   }
+}
+
+function maskOf(targets: readonly BlobDevice[], test: (target: BlobDevice, at: number) => boolean): number {
+  let mask = 0;
+  for (let i = 0; i < targets.length; i++) {
+    const target = targets[i];
+    if (target && test(target, i)) mask |= 1 << i;
+  }
+  return mask;
+}
+
+function sortOf(stream: PackStream, mask: number): string {
+  return `${String(stream)} ${String(mask)}`;
 }
 
 function key(id: Uint8Array): string {

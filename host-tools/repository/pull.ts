@@ -21,7 +21,7 @@ import type { TreeStore } from "./tree-store";
 const WINDOW_BYTES = 20 * 1024 * 1024;
 const WINDOW_CHUNKS = 4096;
 const WINDOW_STEPS = 16_384;
-/** Node sets times to about a quarter of a microsecond. */
+/** Node sets times to the microsecond. */
 const TIME_TOLERANCE_NANOS = 2000;
 
 type Step =

@@ -40,6 +40,7 @@ export class TreePusher {
   readonly #uploader: PackUploader;
   readonly #files: FileStorer;
   readonly #mayReuse: boolean;
+  readonly #areTargetsEqual: boolean;
   readonly #folder: readonly ByteString[];
   readonly #onWarning: (text: string) => void;
   readonly #onFile: (path: string, unchangedBytes: number) => void;
@@ -53,6 +54,8 @@ export class TreePusher {
     files: FileStorer;
     /** False: every file is read, also those that look unchanged. */
     mayReuse: boolean;
+    /** Every target has every pack, so that files need not be looked at one by one. */
+    areTargetsEqual: boolean;
     /** Where it is going to be, for messages. */
     folder: readonly ByteString[];
     onWarning: (text: string) => void;
@@ -63,6 +66,7 @@ export class TreePusher {
     this.#uploader = options.uploader;
     this.#files = options.files;
     this.#mayReuse = options.mayReuse;
+    this.#areTargetsEqual = options.areTargetsEqual;
     this.#folder = options.folder;
     this.#onWarning = options.onWarning;
     this.#onFile = options.onFile;
@@ -117,9 +121,7 @@ export class TreePusher {
     const content =
       entries === 0
         ? undefined
-        : await this.#store.encodeContent(builder.finish(), async (kind, id, plaintext) => {
-            if (!(await this.#uploader.isStored(id))) await this.#uploader.store(kind, id, plaintext);
-          });
+        : await this.#store.encodeContent(builder.finish(), (kind, id, plaintext) => this.#uploader.offer(kind, id, plaintext));
     return makeEntry({ ...common(name, stat), type: EntryType.directory, sizeBytes, entries, ...(content ? { content } : {}) });
   }
 
@@ -136,7 +138,7 @@ export class TreePusher {
     const { path, name, stat } = event;
     let content: Uint8Array;
     let { sizeBytes } = stat;
-    if (this.#mayReuse && present?.type === EntryType.file && isUnchanged(present, stat)) {
+    if (this.#mayReuse && present?.type === EntryType.file && isUnchanged(present, stat) && (await this.#isEverywhere(present))) {
       this.result.unchangedFiles++;
       this.#onFile(path, sizeBytes);
       ({ content } = present);
@@ -156,6 +158,14 @@ export class TreePusher {
     this.result.bytes += sizeBytes;
     const { inode, ctimeSeconds, ctimeNanos, device } = stat;
     return makeEntry({ ...common(name, stat), type: EntryType.file, sizeBytes, content, inode, ctimeSeconds, ctimeNanos, device });
+  }
+
+  /** Whether all targets have the file: one may have been added since it was pushed. */
+  async #isEverywhere(present: TreeEntry): Promise<boolean> {
+    if (this.#areTargetsEqual) return true;
+    for await (const items of this.#store.items(present))
+      for (const { id } of items) if (id && !this.#uploader.isRecorded(id)) return false;
+    return true;
   }
 
   #problem(path: ByteString, error: unknown): void {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Refusal } from "../refusal";
 import type { Repository } from "./repository";
 import { MemoryDevice } from "./testing/memory-device";
-import { PASSPHRASE, Scratch, describeTree, makeOddTree, noise } from "./testing/scratch";
+import { PASSPHRASE, Scratch, assertSameTree, makeOddTree, noise } from "./testing/scratch";
 
 describe("repository", () => {
   let scratch: Scratch;
@@ -34,7 +34,7 @@ describe("repository", () => {
     assert.deepEqual(report.problems, []);
     const pulled = await repository.pull({ remote: "/odd", to: scratch.path("back") });
     assert.deepEqual(pulled.problems, []);
-    assert.deepEqual(describeTree(scratch.path("back")), describeTree(source));
+    assertSameTree(scratch.path("back"), source);
     assert.ok(statSync(scratch.path("back/sparse")).blocks * 512 < 1_000_000, "holes stay holes");
     assert.ok(report.storedBytes < 4_400_000, "holes are not stored");
     chmodSync(join(source, "read-only"), 0o755);
@@ -46,7 +46,7 @@ describe("repository", () => {
     await (await scratch.open([device])).push({ sources: [source], to: "/deep/er" });
     const fresh = await scratch.open([device], { home: scratch.path("other-home") });
     await fresh.pull({ remote: "/deep/er/odd", to: scratch.path("back") });
-    assert.deepEqual(describeTree(scratch.path("back")), describeTree(source));
+    assertSameTree(scratch.path("back"), source);
     scratch.write("more/file", "from the other computer");
     await fresh.push({ sources: [scratch.path("more")], to: "/" });
     const first = await scratch.open([device]);
@@ -72,7 +72,7 @@ describe("repository", () => {
     const reversed = await scratch.open([other, device], { home: scratch.path("fourth") });
     assert.equal((await both.stat("/"))?.contentId, (await reversed.stat("/"))?.contentId);
     await both.makeDirectory("/after");
-    const later = await scratch.open([device], { home: scratch.path("fifth") });
+    const later = await scratch.open([device, other], { home: scratch.path("fifth") });
     assert.deepEqual(await names(later, "/base"), ["from-one", "from-two", "x"]);
     await later.pull({ remote: "/base", to: scratch.path("merged") });
     assert.equal(readFileSync(scratch.path("merged/from-two"), "utf8"), "2");
@@ -204,7 +204,7 @@ describe("repository", () => {
     await repository.pull({ remote: "/odd", to: scratch.path("back"), overwrite: "newer" });
     assert.match(readFileSync(scratch.path("back/small"), "utf8"), /changed here/);
     await repository.pull({ remote: "/odd", to: scratch.path("back") });
-    assert.deepEqual(describeTree(scratch.path("back")), describeTree(source));
+    assertSameTree(scratch.path("back"), source);
     assert.deepEqual(readdirSync(scratch.path("back")).filter((name) => name.includes(".part")), []);
   });
 
@@ -276,7 +276,7 @@ describe("repository", () => {
     const damaged = await scratch.open([device, second]);
     const report = await damaged.pull({ remote: "/odd", to: scratch.path("back") });
     assert.deepEqual(report.problems, []);
-    assert.deepEqual(describeTree(scratch.path("back")), describeTree(source));
+    assertSameTree(scratch.path("back"), source);
   });
 
   it("stores on a further device what it lacks, also of files that did not change", async () => {
@@ -286,7 +286,7 @@ describe("repository", () => {
     await (await scratch.open([device, second])).push({ sources: [source], to: "/" });
     const alone = await scratch.open([second], { home: scratch.path("fresh") });
     await alone.pull({ remote: "/odd", to: scratch.path("back") });
-    assert.deepEqual(describeTree(scratch.path("back")), describeTree(source));
+    assertSameTree(scratch.path("back"), source);
   });
 
   it("stops when it is told to, and leaves no half-written file", async () => {

@@ -173,7 +173,8 @@ export class Repository {
       store: this.#trees,
       uploader,
       files,
-      mayReuse: !force && this.#isEverythingOnAllDevices(),
+      mayReuse: !force,
+      areTargetsEqual: this.#isEverythingOnAllDevices(),
       folder,
       onWarning: this.#onWarning,
       onFile: (path, unchangedBytes) => {
@@ -189,7 +190,7 @@ export class Repository {
       const operations = pushed.nodes.map(
         (node): Operation => ({ op: "put", folder: folder.map(toBytes), node: encodeEntry(node) }),
       );
-      const isChanged = await this.#committer().commit(operations, uploader);
+      const isChanged = await this.#committer().commit(operations, [folder], uploader);
       journal.finish();
       await this.#afterWrite();
       meter.finish();
@@ -353,7 +354,7 @@ export class Repository {
   async #change(operations: Operation[]): Promise<void> {
     const uploader = await this.#uploader(undefined);
     try {
-      await this.#committer().commit(operations, uploader);
+      await this.#committer().commit(operations, [], uploader);
     } catch (error) {
       await uploader.abandon();
       throw error;

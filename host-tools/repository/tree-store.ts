@@ -90,6 +90,26 @@ export class TreeStore {
     return pending?.kind === kind ? pending.plaintext : this.#reader.read(kind, item.id);
   }
 
+  /** The chunks that a folder's own list of entries consists of. */
+  async *chunksOf(
+    directory: TreeEntry,
+  ): AsyncGenerator<{ kind: ChunkKind; id: Uint8Array; read: () => Promise<Uint8Array> }> {
+    if (directory.content.length === 1) return;
+    const lists: ChunkItem[] = [];
+    const loadList = (item: ChunkItem): Promise<Uint8Array> => {
+      lists.push(item);
+      return this.#readChunk(ChunkKind.list, item);
+    };
+    const chunk = (kind: ChunkKind, item: ChunkItem): { kind: ChunkKind; id: Uint8Array; read: () => Promise<Uint8Array> } => ({
+      kind,
+      id: item.id ?? new Uint8Array(0),
+      read: () => this.#readChunk(kind, item),
+    });
+    for await (const items of treeItems(directory.content, loadList))
+      for (const item of items) yield chunk(ChunkKind.tree, item);
+    for (const item of lists) yield chunk(ChunkKind.list, item);
+  }
+
   #keep(key: string, entries: TreeEntry[], bytes: number): void {
     this.#kept.set(key, { bytes, entries });
     this.#keptBytes += bytes;

@@ -5,6 +5,7 @@ import type { DeviceLimits } from "../../firmware/core/device-config";
 import { BOARD_LIMITS } from "../../firmware/core/device-config";
 import type { Storage } from "../../firmware/core/io";
 import { Card } from "../../firmware/core/card";
+import { refusalOf } from "../../firmware/core/refusal";
 import type { Refusal } from "../../firmware/core/refusal";
 import type { Upload } from "../../firmware/core/upload";
 import type { LogHead } from "../../firmware/protocol/verbs";
@@ -164,7 +165,7 @@ export class StoreBench {
   delete(id: Uint8Array): boolean | Refusal | undefined {
     let outcome: boolean | Refusal | undefined;
     this.blobs.delete(id, (error, wasThere) => {
-      outcome = error ? (error as Refusal) : wasThere;
+      outcome = error ? refusalOf(error) : wasThere;
     });
     this.turns.run();
     return outcome;
@@ -198,7 +199,7 @@ export class StoreBench {
   append(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): LogHead | Refusal | undefined {
     let outcome: LogHead | Refusal | undefined;
     this.logs.append(log, previous, entry, (error, head) => {
-      outcome = head ?? (error as Refusal);
+      outcome = head ?? refusalOf(error);
     });
     this.turns.run();
     return outcome;

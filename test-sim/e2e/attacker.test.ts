@@ -159,7 +159,7 @@ describe(`a relay that tampers (COFFER_TEST_SEED=${String(seed)})`, function () 
         const n = random.below(kind === "flips every frame" ? 1 : 40);
         relay.onFrame = attackAt(n);
         const words = command === "push" ? ["push", tree, ...cam1] : ["pull", name, "--to", to, ...cam1];
-        const { status, stderr } = await world.coffer(words);
+        const { status, stderr } = await world.coffer(words, { environment: { COFFER_PATIENCE: "4" } });
         relay.onFrame = ({ bytes }) => [bytes];
         const allowed: readonly number[] = [
           ExitStatus.ok,

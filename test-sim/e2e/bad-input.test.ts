@@ -114,7 +114,7 @@ describe("bad input gets one sentence, its own exit status, and loses nothing", 
     },
     "a folder below a file": {
       words: ["mkdir", "-p", "sample/one/two", ...cam1],
-      kind: "wrongKind",
+      kind: "nameCollision",
       sentence: /one/,
     },
     "rm of a folder without -r": { words: ["rm", "sample", ...cam1], kind: "wrongKind", sentence: /folder/ },
@@ -126,12 +126,12 @@ describe("bad input gets one sentence, its own exit status, and loses nothing", 
     },
     "moving a folder into itself": {
       words: ["mv", "sample", "sample/Größe 大小", ...cam1],
-      kind: "usage",
+      kind: "wrongKind",
       sentence: /itself/,
     },
     "an unknown command": { words: ["pusj"], kind: "usage", sentence: /pusj|command|argument/ },
     "an unknown option": { words: ["push", "x", "--tp", "y"], kind: "usage", sentence: /tp/ },
-    "a missing argument": { words: ["push"], kind: "usage", sentence: /argument/ },
+    "a missing argument": { words: ["push"], kind: "usage", sentence: /missing/ },
   };
   for (const [what, { words, kind, sentence, environment }] of Object.entries(cases))
     it(what, async () => {
@@ -158,7 +158,7 @@ describe("bad input gets one sentence, its own exit status, and loses nothing", 
   });
 
   it("a pairing secret that is not the device's", async () => {
-    const home = await world.secondHome("other-pairing");
+    const home = await world.copyHome("other-pairing");
     const path = join(home, "devices", "cam1.json");
     const record = JSON.parse(await readFile(path, "utf8")) as { pairingSecret: string };
     await writeFile(path, JSON.stringify({ ...record, pairingSecret: "5a".repeat(32) }));

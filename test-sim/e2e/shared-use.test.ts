@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { deepEqual, equal } from "node:assert/strict";
-import { mkdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, writeFile } from "node:fs/promises";
 import { compareTrees } from "../../host-tools/demo/compare-trees";
+import type { Finished } from "./coffer-process";
 import { makeSampleTree } from "./sample-tree";
 import { type DeviceName, World } from "./world";
+
+const statusAndErrors = ({ status, stderr }: Finished): [number, string] => [status, stderr];
 
 describe("several clients and several devices", function () {
   this.timeout(60_000);
@@ -20,7 +22,8 @@ describe("several clients and several devices", function () {
   const on = (...names: DeviceName[]): string[] => ["--device", ...names];
 
   it("lets two computers push to one device at once; both see all of it afterwards", async () => {
-    const other = await world.secondHome("other-home");
+    await world.succeed(["mkdir", "there-already", ...on("cam1")]);
+    const other = await world.secondComputer("other-home");
     await Promise.all(
       ["a", "b"].map((name, seed) => makeSampleTree(world.path(name), { seed, largeBytes: 4_000_000 })),
     );
@@ -28,13 +31,10 @@ describe("several clients and several devices", function () {
       world.coffer(["push", world.path("a"), ...on("cam1")]),
       world.coffer(["push", world.path("b"), ...on("cam1")], { home: other }),
     ]);
-    deepEqual(
-      pushes.map(({ status, stderr }) => [status, stderr]),
-      [
-        [0, ""],
-        [0, ""],
-      ],
-    );
+    deepEqual(pushes.map(statusAndErrors), [
+      [0, ""],
+      [0, ""],
+    ]);
     for (const name of ["a", "b"])
       for (const [index, home] of [world.home, other].entries()) {
         const to = world.path(`${name}-${String(index)}`);
@@ -43,27 +43,44 @@ describe("several clients and several devices", function () {
       }
   });
 
-  it("keeps everything when two computers change different things by turns", async () => {
-    const other = await world.secondHome("third-home");
-    for (const [index, home] of [world.home, other, world.home, other].entries())
-      await world.succeed(["mkdir", `turn-${String(index)}`, ...on("cam1")], { home });
-    for (const home of [world.home, other]) {
-      const names = (await world.succeed(["ls", ...on("cam1")], { home }))
-        .split("\n")
-        .filter((name) => /^turn/.test(name));
-      deepEqual(names, ["turn-0", "turn-1", "turn-2", "turn-3"]);
+  it("lets two commands of one computer run at once", async () => {
+    await Promise.all(
+      ["c", "d"].map((name, seed) =>
+        makeSampleTree(world.path(name), { seed: 10 + seed, largeBytes: 4_000_000 }),
+      ),
+    );
+    const pushes = await Promise.all(
+      ["c", "d"].map((name) => world.coffer(["push", world.path(name), ...on("cam1")])),
+    );
+    deepEqual(pushes.map(statusAndErrors), [
+      [0, ""],
+      [0, ""],
+    ]);
+    for (const name of ["c", "d"]) {
+      await world.succeed(["pull", name, "--to", world.path(`${name}-back`), ...on("cam1")]);
+      deepEqual((await compareTrees(world.path(name), world.path(`${name}-back`))).differences, []);
     }
   });
 
-  it("stores on two devices at once, and each of them alone has everything", async () => {
+  it("keeps everything when two computers change different things by turns", async () => {
+    const other = await world.secondComputer("third-home");
+    for (const [index, home] of [world.home, other, world.home, other].entries())
+      await world.succeed(["mkdir", `turn-${String(index)}`, ...on("cam1")], { home });
+    for (const home of [world.home, other]) {
+      const names = (await world.succeed(["ls", ...on("cam1")], { home })).split("\n");
+      deepEqual(
+        names.filter((name) => /^turn/.test(name)),
+        ["turn-0", "turn-1", "turn-2", "turn-3"],
+      );
+    }
+  });
+
+  it("stores on two devices at once, and each of them alone has everything for the passphrase alone", async () => {
     await mkdir(world.path("both"));
     await makeSampleTree(world.path("both", "inner"), { seed: 3, largeBytes: 2_000_000 });
     await world.succeed(["push", world.path("both"), ...on("cam1", "cam2")]);
     for (const name of ["cam1", "cam2"] as const) {
-      const home = join(world.folder, `fresh-${name}`);
-      await world.secondHome(`fresh-${name}`);
-      // What this computer remembers of the repository must not be what makes it work.
-      await rm(join(home, "repository", "cache"), { recursive: true, force: true });
+      const home = await world.secondComputer(`fresh-${name}`);
       const to = world.path(`both-from-${name}`);
       await world.succeed(["pull", "both", "--to", to, ...on(name)], { home });
       deepEqual((await compareTrees(world.path("both"), to)).differences, []);

@@ -3,6 +3,7 @@
  * A small world on loopback for one suite: a state folder, a relay, devices, clients, all real processes. Making keys
  * takes seconds, so one state folder is made for the whole run and every world works on a copy.
  */
+import { rmSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -28,7 +29,7 @@ function templateFolder(): Promise<string> {
 async function makeTemplate(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "coffer-e2e-template-"));
   process.once("exit", () => {
-    void rm(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
   });
   const environment = environmentFor(join(folder, "home"));
   const make = async (...words: string[]): Promise<void> => {
@@ -77,16 +78,23 @@ export class World {
     return world;
   }
 
-  /** Another state folder with the same certificates and keys: a second computer of the same owner. */
-  async secondHome(name: string): Promise<string> {
+  /** The state folder as it is now, once more. */
+  async copyHome(name: string): Promise<string> {
     const home = join(this.folder, name);
     await cp(this.home, home, { recursive: true });
     return home;
   }
 
+  /** Another computer of the same owner: it has the certificates, and of the repository nothing but the passphrase. */
+  async secondComputer(name: string): Promise<string> {
+    const home = await this.copyHome(name);
+    await rm(join(home, "repository"), { recursive: true });
+    return home;
+  }
+
   /** The same computer, dialling another port: a proxy before the relay, or somebody who poses as it. */
   async homeThrough(name: string, port: number): Promise<string> {
-    const home = await this.secondHome(name);
+    const home = await this.copyHome(name);
     const path = join(home, "config.json");
     const config = JSON.parse(await readFile(path, "utf8")) as { relay: { port: number } };
     config.relay.port = port;

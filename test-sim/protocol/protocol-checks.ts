@@ -30,7 +30,7 @@ import { FRAME_HEADER_BYTES, encodeFrame, readFrameHeader } from "../../firmware
 import { MAX_FRAME_BYTES } from "../../firmware/protocol/limits";
 import * as link from "../../firmware/protocol/link-messages";
 import { NO_ENTRY, entryHash } from "../../firmware/protocol/log-chain";
-import { decode, encode } from "../../firmware/protocol/message";
+import { decode, encode, fitText } from "../../firmware/protocol/message";
 import type { Field } from "../../firmware/protocol/message";
 import {
   ControlCipher,
@@ -581,6 +581,13 @@ function checkText(check: Check, file: TextVectors): void {
       );
     });
   }
+  check("text: whatever it was, it is made to fit", () => {
+    same(fitText("plain", 5), "plain", "fits");
+    same(fitText("plain", 4), "plai", "cut");
+    same(fitText("a\n\u009b\ud800b", 9), "a  ?b", "control characters and lone surrogates");
+    same(fitText("éé", 3), "é", "cut between characters");
+    same(fitText("\u{1f600}\u{1f600}", 7), "\u{1f600}", "cut between surrogate pairs");
+  });
   check("text: a lone surrogate cannot be written", () => {
     for (const text of ["\ud800", "a\udfff", "\udc00\ud800"]) {
       let isRefused = false;

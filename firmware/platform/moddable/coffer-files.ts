@@ -68,7 +68,7 @@ export function replace(this: unknown, from: string, to: string): number {
   return native("xs_coffer_files_replace").call(this, from, to) as number;
 }
 
-/** Capacity and free bytes into the two doubles. */
-export function space(this: unknown, path: string, into: Float64Array): number {
+/** Capacity and free bytes as two doubles. */
+export function space(this: unknown, path: string, into: ArrayBuffer): number {
   return native("xs_coffer_files_space").call(this, path, into) as number;
 }

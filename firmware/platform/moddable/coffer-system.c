@@ -4,7 +4,7 @@
  * wall clock on Linux, its random generator starts from rand()).
  */
 #include "xsAll.h"
-#include "xs.h"
+#include "xsmc.h"
 #include "mc.xs.h"
 
 #include <stdint.h>
@@ -46,7 +46,7 @@ void xs_coffer_system_random(xsMachine *the)
 {
 	void *into;
 	xsUnsignedValue length;
-	xsGetBufferWritable(xsArg(0), &into, &length);
+	xsmcGetBufferWritable(xsArg(0), &into, &length);
 #ifdef ESP_PLATFORM
 	esp_fill_random(into, length);
 #else
@@ -76,7 +76,7 @@ void xs_coffer_system_memory(xsMachine *the)
 	counters[4] = (double)the->currentChunksSize;
 	counters[5] = (double)the->peakChunksSize;
 	counters[6] = (double)the->maximumChunksSize;
-	xsGetBufferWritable(xsArg(0), &into, &length);
+	xsmcGetBufferWritable(xsArg(0), &into, &length);
 	if (length != sizeof(counters))
 		xsRangeError("into: expected 56 bytes");
 	memcpy(into, counters, sizeof(counters));

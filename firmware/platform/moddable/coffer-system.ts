@@ -25,7 +25,8 @@ export const MemoryCounter = {
 } as const;
 export const MEMORY_COUNTERS = 7;
 
-export function readMemory(this: unknown, into: Float64Array): void {
+/** Into so many doubles. */
+export function readMemory(this: unknown, into: ArrayBuffer): void {
   native("xs_coffer_system_memory").call(this, into);
 }
 

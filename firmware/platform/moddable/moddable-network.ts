@@ -17,6 +17,7 @@ import {
   type Timers,
 } from "../../core/io";
 import { GuardedTcp, type TcpClass } from "./guarded-tcp";
+import { isNumericAddress } from "./plain-names";
 import { judgeRelayChain } from "./relay-certificate";
 import { TlsGuard, TlsRefusal } from "./tls-guard";
 
@@ -42,7 +43,6 @@ export interface ModdableNetworkOptions {
 const TLS_FRAGMENT_BYTES = 16384;
 /** Header, explicit nonce and tag of a record, and 3 to spare. */
 const RECORD_OVERHEAD_BYTES = 32;
-const NUMERIC = /^\d{1,3}(\.\d{1,3}){3}$/;
 
 /** The session that can be resumed: the SDK keeps one for all of its connections, and not with whom it was made. */
 interface KnownSession {
@@ -115,7 +115,7 @@ class ModdableSecureSocket implements SecureSocket {
       maxFragmentBytes: this.#fragmentBytes,
     });
     const address = host === "localhost" ? "127.0.0.1" : host;
-    if (!NUMERIC.test(address)) {
+    if (!isNumericAddress(address)) {
       this.#fail(new TlsRefusal("unreachable", `${host}: names are not resolved here, give a numeric address`));
       return;
     }

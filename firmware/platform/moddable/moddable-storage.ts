@@ -23,8 +23,11 @@ import {
   space,
   syncDirectory,
 } from "./coffer-files";
+import { LOWER_AND_DIGITS, isMadeOf } from "./plain-names";
 
-const PATH = /^[a-z0-9.-]{1,80}(\/[a-z0-9.-]{1,80}){0,2}$/;
+const NAME_CHARACTERS = `${LOWER_AND_DIGITS}.-`;
+const MAX_NAME = 80;
+const MAX_DEPTH = 3;
 const DIRECTORY = 2; // of kindOf
 
 export class ModdableStorage implements Storage {
@@ -84,14 +87,16 @@ export class ModdableStorage implements Storage {
 
   space(): { capacityBytes: number; freeBytes: number } {
     const both = new Float64Array(2);
-    let result = space(this.#root, both);
-    if (result < 0 && this.#isRootMissing(result)) result = space(this.#root, both);
+    let result = space(this.#root, both.buffer);
+    if (result < 0 && this.#isRootMissing(result)) result = space(this.#root, both.buffer);
     check(result, "");
     return { capacityBytes: both[0] ?? 0, freeBytes: both[1] ?? 0 };
   }
 
   #full(path: string): string {
-    if (!PATH.test(path) || path.split("/").some((name) => name === "." || name === "..")) {
+    const names = path.split("/");
+    const isName = (name: string): boolean => isMadeOf(name, NAME_CHARACTERS, MAX_NAME) && name !== "." && name !== "..";
+    if (names.length > MAX_DEPTH || !names.every(isName)) {
       throw new RangeError(`path: expected names of [a-z0-9.-], at most 3 deep, got "${path}"`);
     }
     return `${this.#root}/${path}`;

@@ -27,8 +27,11 @@ import {
 const EARLIEST_UNIX_MS = Date.UTC(2025, 0, 1);
 
 export class ModdableClock implements Clock {
+  /** A computer's own count is older than the device that runs on it. */
+  readonly #startMs = monotonicMs();
+
   monotonicMs(): number {
-    return monotonicMs();
+    return monotonicMs() - this.#startMs;
   }
 
   unixMs(): number | undefined {
@@ -144,7 +147,7 @@ export class ModdableMemoryMeter implements MemoryMeter {
 
   read(): { usedBytes: number; peakBytes: number; limitBytes: number } {
     const counters = this.#counters;
-    readMemory(counters);
+    readMemory(counters.buffer);
     const total = (slots: number, chunks: number): number =>
       (counters[slots] ?? 0) * (counters[MemoryCounter.slotBytes] ?? 0) + (counters[chunks] ?? 0);
     return {

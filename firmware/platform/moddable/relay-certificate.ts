@@ -12,12 +12,16 @@ import PKCS1_5 from "pkcs1_5";
 import X509 from "x509";
 import { isEqual } from "../../protocol/session";
 import { asMessage } from "./moddable-crypto";
+import { LOWER_AND_DIGITS, isMadeOf } from "./plain-names";
 import { TlsRefusal } from "./tls-guard";
 
 const SHA256_WITH_RSA = "1,2,840,113549,1,1,11";
 const SHA256_OID: readonly number[] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
 const GeneralName = { dns: 2, uri: 6, ipAddress: 7 } as const;
-const RELAY = /^coffer:relay:[a-z0-9-]{1,32}$/;
+const URI_START = "coffer:";
+const RELAY_START = "coffer:relay:";
+const NAME_CHARACTERS = `${LOWER_AND_DIGITS}-`;
+const MAX_NAME = 32;
 
 export interface RelayExpectation {
   /** DER. */
@@ -50,8 +54,8 @@ function judgeLeaf(leaf: Uint8Array, { authority, host, unixMs }: RelayExpectati
   const { from, to } = X509.decodeTBS(tbs).validity;
   if (!(from <= unixMs && unixMs < to)) throw refusal("it is not valid at this time; is the clock right?");
   const names = X509.decodeSAN(leaf) ?? [];
-  const uris = names.filter(({ tag, value }) => tag === GeneralName.uri && String(value).toLowerCase().startsWith("coffer:"));
-  if (uris.length !== 1 || !RELAY.test(String(uris[0]?.value))) throw refusal("it does not name a relay");
+  const uris = names.filter(({ tag, value }) => tag === GeneralName.uri && String(value).toLowerCase().startsWith(URI_START));
+  if (uris.length !== 1 || !isRelay(String(uris[0]?.value))) throw refusal("it does not name a relay");
   if (!names.some(({ tag, value }) => isHost(tag, value, host))) throw refusal(`it is not valid for ${host}`);
   return to;
 }
@@ -62,6 +66,10 @@ function isSigned(tbs: Uint8Array, signature: Uint8Array, authority: Uint8Array)
   const digest = new Digest("SHA256");
   digest.write(asMessage(tbs));
   return key.rsa.process(PKCS1.OS2IP(signature.slice().buffer)) === key.emsaEncode(digest.close(), key.modulusSize - 1);
+}
+
+function isRelay(uri: string): boolean {
+  return uri.startsWith(RELAY_START) && isMadeOf(uri.slice(RELAY_START.length), NAME_CHARACTERS, MAX_NAME);
 }
 
 function isHost(tag: number, value: string | ArrayBuffer, host: string): boolean {

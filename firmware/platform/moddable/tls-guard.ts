@@ -15,10 +15,11 @@
 import type { ConnectionErrorCode } from "../../core/io";
 
 export class TlsRefusal extends Error {
+  /** A field and not an assignment: the engine's own prototypes are read-only on a device. */
+  override readonly name = "TlsRefusal";
   readonly code: ConnectionErrorCode;
   constructor(code: ConnectionErrorCode, message: string) {
     super(message);
-    this.name = "TlsRefusal";
     this.code = code;
   }
 }

@@ -6,9 +6,9 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 
 export class LockedError extends Error {
+  override readonly name = "LockedError";
   constructor(path: string, owner: string) {
     super(`${path} is held by process ${owner}`);
-    this.name = "LockedError";
   }
 }
 

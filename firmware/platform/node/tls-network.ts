@@ -5,7 +5,8 @@
  */
 import { isIP } from "node:net";
 import { checkServerIdentity, connect } from "node:tls";
-import type { PeerCertificate, TLSSocket } from "node:tls";
+import type { OnReadOpts } from "node:net";
+import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
 import { ConnectionError } from "../../core/io";
 import type { ConnectionErrorCode, Network, SecureSocket, SecureSocketOptions } from "../../core/io";
 
@@ -24,6 +25,8 @@ const MAX_WAITING_BYTES = 512 * 1024;
 const LEAST_ROOM_BYTES = 128 * 1024;
 /** Frames are gathered into pieces of this size, so that they become full TLS records and few system calls. */
 const PIECE_BYTES = 64 * 1024;
+const MAX_SPARE_PIECES = 8;
+const INCOMING_BYTES = 64 * 1024;
 const RELAY_NAME = /(?:^|, )URI:coffer:relay:[a-z0-9-]{1,32}(?:,|$)/;
 
 export class TlsNetwork implements Network {
@@ -43,22 +46,31 @@ class TlsSecureSocket implements SecureSocket {
   readonly #socket: TLSSocket;
   #isReady = false;
   #isClosed = false;
-  /** What has come and was not read: the pieces, and where in the first one. */
-  #chunks: Buffer[] = [];
+  #isPaused = false;
+  /** What has just come: `#offset` to `#end`, until `onReadable` returns. */
+  readonly #incoming = Buffer.allocUnsafeSlow(INCOMING_BYTES);
   #offset = 0;
-  #readableBytes = 0;
+  #end = 0;
+  /** What the owner did not read then. The network waits when that is as much as INCOMING_BYTES. */
+  #left: Buffer[] = [];
+  #leftBytes = 0;
   /** What is being gathered. */
   #piece: Buffer | undefined;
   #pieceBytes = 0;
+  /** Pieces that have been sent, for use again. */
+  readonly #spare: Buffer[] = [];
   #isSendScheduled = false;
   #wantsRoom = false;
 
   constructor(identity: TlsIdentity, options: SecureSocketOptions) {
     this.#options = options;
     const { host, port } = options;
-    const socket = connect({
+    // One buffer for all that comes, read by the owner in place: a buffer for each piece is what most garbage was made of.
+    const onread: OnReadOpts = { buffer: this.#incoming, callback: (count) => this.#take(count) };
+    const settings: ConnectionOptions & { onread: OnReadOpts } = {
       host,
       port,
+      onread,
       ...(isIP(host) === 0 ? { servername: host } : {}),
       key: identity.keyPem,
       cert: identity.certificatePem,
@@ -67,15 +79,15 @@ class TlsSecureSocket implements SecureSocket {
       minVersion: "TLSv1.2",
       rejectUnauthorized: true,
       checkServerIdentity: (_, certificate) => judge(host, certificate),
-    });
+    };
+    const socket = connect(settings);
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.on("secureConnect", () => {
+      if (this.#isClosed) return;
       this.#isReady = true;
       this.#options.onWritable(this.writableBytes);
     });
-    socket.on("data", (chunk: Buffer) => { this.#take(chunk); });
-    socket.on("drain", () => { this.#offerRoom(); });
     socket.on("error", (error) => { this.#fail(connectionError(error, this.#isReady)); });
     socket.on("end", () => { this.#fail(new ConnectionError("closed", "the relay closed the connection")); });
     socket.on("close", () => {
@@ -85,19 +97,22 @@ class TlsSecureSocket implements SecureSocket {
 
   read(into: Uint8Array): number {
     let count = 0;
-    for (let chunk = this.#chunks[0]; chunk && count < into.length; chunk = this.#chunks[0]) {
-      const part = Math.min(chunk.length - this.#offset, into.length - count);
-      chunk.copy(into, count, this.#offset, this.#offset + part);
+    for (let piece = this.#left[0]; piece && count < into.length; piece = this.#left[0]) {
+      const part = Math.min(piece.length, into.length - count);
+      piece.copy(into, count, 0, part);
       count += part;
-      this.#offset += part;
-      if (this.#offset === chunk.length) {
-        this.#chunks.shift();
-        this.#offset = 0;
-      }
+      this.#leftBytes -= part;
+      if (part === piece.length) this.#left.shift();
+      else this.#left[0] = piece.subarray(part);
     }
-    this.#readableBytes -= count;
-    if (this.#readableBytes === 0 && this.#socket.isPaused()) this.#socket.resume();
-    return count;
+    const part = Math.min(into.length - count, this.#end - this.#offset);
+    this.#incoming.copy(into, count, this.#offset, this.#offset + part);
+    this.#offset += part;
+    if (this.#isPaused && this.#leftBytes === 0) {
+      this.#isPaused = false;
+      this.#socket.resume();
+    }
+    return count + part;
   }
 
   get writableBytes(): number {
@@ -114,7 +129,7 @@ class TlsSecureSocket implements SecureSocket {
     if (this.#isClosed) return;
     if (bytes.length > this.writableBytes) throw new RangeError("write: more than writableBytes");
     for (let at = 0; at < bytes.length; ) {
-      this.#piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
+      this.#piece ??= this.#spare.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES);
       const part = Math.min(PIECE_BYTES - this.#pieceBytes, bytes.length - at);
       this.#piece.set(bytes.subarray(at, at + part), this.#pieceBytes);
       this.#pieceBytes += part;
@@ -134,7 +149,11 @@ class TlsSecureSocket implements SecureSocket {
     if (this.#isClosed) return;
     this.#send();
     this.#isClosed = true;
-    this.#chunks = [];
+    this.#forget();
+    if (!this.#isReady) {
+      this.#socket.destroy();
+      return;
+    }
     this.#socket.end();
     // What was written last may still go out; a peer that does not take it holds the socket no longer than this.
     this.#socket.resume();
@@ -142,22 +161,33 @@ class TlsSecureSocket implements SecureSocket {
   }
 
   #send(): void {
-    if (!this.#piece || this.#pieceBytes === 0 || this.#isClosed) return;
+    const piece = this.#piece;
+    if (!piece || this.#pieceBytes === 0 || this.#isClosed) return;
     const isFull = this.#pieceBytes === PIECE_BYTES;
     // A small piece is copied out, so that a credit of ten bytes does not keep 64 KiB waiting.
-    const bytes = isFull ? this.#piece : Buffer.from(this.#piece.subarray(0, this.#pieceBytes));
+    const bytes = isFull ? piece : Buffer.from(piece.subarray(0, this.#pieceBytes));
     if (isFull) this.#piece = undefined;
     this.#pieceBytes = 0;
-    this.#socket.write(bytes);
+    this.#socket.write(bytes, () => {
+      if (isFull && this.#spare.length < MAX_SPARE_PIECES) this.#spare.push(bytes);
+      this.#offerRoom();
+    });
   }
 
-  #take(chunk: Buffer): void {
-    if (this.#isClosed) return;
-    this.#chunks.push(chunk);
-    this.#readableBytes += chunk.length;
-    this.#options.onReadable(this.#readableBytes);
-    // The owner left some: no more is taken from the network until it has read it.
-    if (this.#readableBytes > 0) this.#socket.pause();
+  /** Returns whether more may come: not while the owner has left much unread. */
+  #take(count: number): boolean {
+    if (this.#isClosed) return true;
+    this.#offset = 0;
+    this.#end = count;
+    this.#options.onReadable(this.#leftBytes + count);
+    if (this.#offset < this.#end && !this.#isClosed) {
+      const rest = Buffer.from(this.#incoming.subarray(this.#offset, this.#end));
+      this.#left.push(rest);
+      this.#leftBytes += rest.length;
+    }
+    this.#end = this.#offset;
+    this.#isPaused = this.#leftBytes >= INCOMING_BYTES;
+    return !this.#isPaused;
   }
 
   #offerRoom(): void {
@@ -167,10 +197,16 @@ class TlsSecureSocket implements SecureSocket {
     this.#options.onWritable(this.writableBytes);
   }
 
+  #forget(): void {
+    this.#end = this.#offset;
+    this.#left = [];
+    this.#leftBytes = 0;
+  }
+
   #fail(error: ConnectionError): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#chunks = [];
+    this.#forget();
     this.#socket.destroy();
     this.#options.onError(error);
   }

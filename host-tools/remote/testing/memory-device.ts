@@ -67,7 +67,11 @@ export class MemoryDevice {
     this.#send = send;
     this.#session = new DeviceSession({
       crypto: nodeCrypto,
-      entropy: { fill: (into) => void into.set(randomBytes(into.length)) },
+      entropy: {
+        fill: (into) => {
+          into.set(randomBytes(into.length));
+        },
+      },
       name: store.name,
       pairings: pairingsOf(nodeCrypto, [store.secret]),
       maxRequests: store.maxRequests,
@@ -124,7 +128,10 @@ export class MemoryDevice {
           lengthBytes: number;
         };
         const blob = store.blobs.get(hex(id));
-        if (!blob) return this.#fail(request, FailureCode.notFound);
+        if (!blob) {
+          this.#fail(request, FailureCode.notFound);
+          return;
+        }
         const bytes = blob.subarray(offsetBytes, offsetBytes + lengthBytes);
         this.#sendBulk(request, bytes);
         this.#answer(verbs.get, request, { sentBytes: bytes.length, sizeBytes: blob.length });
@@ -177,8 +184,10 @@ export class MemoryDevice {
       const { previous, entry } = value as { previous: Uint8Array; entry: Uint8Array };
       const hash = entryHash(nodeCrypto, previous, entry);
       const isRepeated = hex(hash) === hex(found.head);
-      if (!isRepeated && hex(previous) !== hex(found.head))
-        return this.#fail(request, FailureCode.logConflict);
+      if (!isRepeated && hex(previous) !== hex(found.head)) {
+        this.#fail(request, FailureCode.logConflict);
+        return;
+      }
       if (!isRepeated) {
         found.entries.push(entry);
         found.head = hash;
@@ -204,7 +213,10 @@ export class MemoryDevice {
   #put(request: number, { id, sizeBytes }: { id: Uint8Array; sizeBytes: number }): void {
     const { blobs, partials } = this.#store;
     const key = hex(id);
-    if (blobs.has(key)) return this.#answer(verbs.put, request, { wasStored: true });
+    if (blobs.has(key)) {
+      this.#answer(verbs.put, request, { wasStored: true });
+      return;
+    }
     const partial = partials.get(key) ?? { sizeBytes, chunks: [], receivedBytes: 0 };
     partials.set(key, partial);
     this.#uploads.set(request, { id: key, partial });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** Folders, repositories and odd trees for tests; everything is removed after the test. */
 
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -97,26 +99,29 @@ export function makeOddTree(scratch: Scratch, name = "odd"): string {
   return at;
 }
 
-/** One line for everything a copy must have in common; times to the microsecond. */
-export function describeTree(root: string): string[] {
-  const lines: string[] = [];
+/** Asserts that a copy has everything in common with the original; times to the microsecond, which is what Node can set. */
+export function assertSameTree(copy: string, original: string): void {
+  const [one, two] = [describeTree(copy), describeTree(original)];
+  assert.deepEqual(one.map((line) => line.text), two.map((line) => line.text));
+  one.forEach(({ text, mtimeNs }, i) => {
+    const difference = Math.abs(Number(mtimeNs - (two[i]?.mtimeNs ?? 0n)));
+    assert.ok(difference <= 1000, `${text}: time differs by ${String(difference)} ns`);
+  });
+}
+
+function describeTree(root: string): { text: string; mtimeNs: bigint }[] {
+  const lines: { text: string; mtimeNs: bigint }[] = [];
   const visit = (path: Buffer, name: string): void => {
     const stat = lstatSync(path, { bigint: true });
-    const time = String((stat.mtimeNs + 500n) / 1000n);
-    const mode = (stat.mode & 0o7777n).toString(8);
-    if (stat.isSymbolicLink()) lines.push(`${name} -> ${readlinkSync(path, { encoding: "latin1" })}`);
-    else if (stat.isDirectory()) {
-      lines.push(`${name}/ ${mode}`);
+    const line = (rest: string): number => lines.push({ text: `${name} ${(stat.mode & 0o7777n).toString(8)} ${rest}`, mtimeNs: stat.mtimeNs });
+    if (stat.isSymbolicLink()) line(`-> ${readlinkSync(path, { encoding: "latin1" })}`);
+    else if (stat.isFile()) line(`${String(stat.size)} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`);
+    else {
+      line("/");
       for (const child of readdirSync(path, { encoding: "latin1" }).sort())
         visit(Buffer.concat([path, Buffer.from("/"), Buffer.from(child, "latin1")]), `${name}/${child}`);
-    } else lines.push(`${name} ${mode} ${time.slice(0, -1)} ${readFileSync(path).toString("base64").slice(0, 40)} ${String(checksum(readFileSync(path)))}`);
+    }
   };
   visit(Buffer.from(root), "");
   return lines;
-}
-
-function checksum(bytes: Uint8Array): number {
-  let sum = bytes.length;
-  for (const byte of bytes) sum = (Math.imul(sum, 31) + byte) >>> 0;
-  return sum;
 }

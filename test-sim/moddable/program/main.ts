@@ -68,7 +68,7 @@ async function runCases(cases: { name: string; run(ports: never): Promise<void> 
 
 function memory(): string {
   const counters = new Float64Array(MEMORY_COUNTERS);
-  readMemory(counters);
+  readMemory(counters.buffer);
   const at = (counter: number): number => counters[counter] ?? 0;
   const { slotBytes, slots, slotsPeak, chunks, chunksPeak } = MemoryCounter;
   return `slots ${at(slots)} peak ${at(slotsPeak)} of ${at(slotBytes)} bytes, chunks ${at(chunks)} peak ${at(chunksPeak)} bytes`;
@@ -112,6 +112,28 @@ async function throughput(sizeBytes: number): Promise<void> {
   card.close();
 }
 
+/** Tells the code of the error at each port; being connected is what must not happen. */
+async function refusals(serverPorts: number[]): Promise<void> {
+  const { network } = portsIn("refusals");
+  for (const port of serverPorts) {
+    const outcome = await new Promise<string>((resolve) => {
+      const socket = network.connect({
+        host: "127.0.0.1",
+        port,
+        onReadable() {},
+        onWritable() {
+          socket.write(Uint8Array.of(1, 2, 3));
+          resolve("connected");
+        },
+        onError(error) {
+          resolve(`${error.code}: ${error.message}`);
+        },
+      });
+    });
+    print(`refusal ${outcome}`);
+  }
+}
+
 function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
   const ports = portsIn("device");
   const { name, relay, limits, pairingSecret } = device;
@@ -131,7 +153,7 @@ function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
 }
 
 async function run(): Promise<void> {
-  const { suite, vectors, fuzzRounds, sizeBytes, device } = config;
+  const { suite, vectors, fuzzRounds, ports: serverPorts, sizeBytes, device } = config;
   if (suite === "storage") await runCases(storageCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.storage) })));
   else if (suite === "crypto") await runCases(cryptoCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.crypto) })));
   else if (suite === "system") await runCases(systemCases);
@@ -140,7 +162,8 @@ async function run(): Promise<void> {
   else if (suite === "protocol" && vectors) {
     const { crypto } = portsIn("protocol");
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
-  } else if (suite === "throughput") await throughput(sizeBytes ?? 0);
+  } else if (suite === "refusals") await refusals(serverPorts ?? []);
+  else if (suite === "throughput") await throughput(sizeBytes ?? 0);
   else if (suite === "device" && device) {
     runDevice(device);
     return;

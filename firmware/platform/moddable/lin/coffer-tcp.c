@@ -33,6 +33,7 @@ typedef struct {
 	uint32_t room;			/* what write takes until the next onWritable */
 	uint32_t used, sent;	/* of the bytes that wait in `pending` */
 	uint8_t isConnected, isClosed, wasIdle;
+	int error;				/* of connect */
 	int depth;				/* callbacks that are running: the record lives until they return */
 	uint8_t pending[kCapacity];
 } CofferTcpRecord, *CofferTcp;
@@ -93,7 +94,7 @@ void xs_coffer_tcp_connect(xsMachine *the)
 {
 	char text[32];
 	struct sockaddr_in address = { 0 };
-	int port, fd, one = 1;
+	int port, fd, one = 1, error = 0;
 	CofferTcp tcp;
 
 	xsmcToStringBuffer(xsArg(0), text, sizeof(text));
@@ -110,10 +111,9 @@ void xs_coffer_tcp_connect(xsMachine *the)
 	if (fd < 0)
 		xsUnknownError("no socket");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if ((connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) && (errno != EINPROGRESS) && (errno != ECONNREFUSED)) {
-		close(fd);
-		xsUnknownError("cannot connect");
-	}
+	/* An error at once is told as a later one is. */
+	if ((connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) && (errno != EINPROGRESS))
+		error = errno;
 	tcp = calloc(1, sizeof(CofferTcpRecord));
 	if (!tcp) {
 		close(fd);
@@ -121,6 +121,7 @@ void xs_coffer_tcp_connect(xsMachine *the)
 	}
 	tcp->the = the;
 	tcp->fd = fd;
+	tcp->error = error;
 	tcp->self = xsThis;
 	xsRemember(tcp->self);
 	xsmcSetHostData(xsThis, tcp);
@@ -225,9 +226,9 @@ static gboolean onOutput(gint fd, GIOCondition condition, gpointer data)
 	(void)condition;
 
 	if (!tcp->isConnected) {
-		int error = 0;
+		int error = tcp->error;
 		socklen_t length = sizeof(error);
-		if ((getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) || error) {
+		if (error || (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) || error) {
 			tcp->out = 0;
 			report(tcp, xsID_onError, 0);
 			return G_SOURCE_REMOVE;

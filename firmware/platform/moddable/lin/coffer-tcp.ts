@@ -13,7 +13,7 @@ export default class CofferTcp extends Native("xs_coffer_tcp_destructor") implem
     this.onReadable = options.onReadable;
     this.onWritable = options.onWritable;
     this.onError = options.onError;
-    native("xs_coffer_tcp_connect").call(this, options.address, options.port);
+    this.#connect(options.address, options.port);
   }
 
   read(into: Uint8Array): unknown {
@@ -26,5 +26,9 @@ export default class CofferTcp extends Native("xs_coffer_tcp_destructor") implem
 
   close(): void {
     native("xs_coffer_tcp_close").call(this);
+  }
+
+  #connect(address: string, port: number): void {
+    native("xs_coffer_tcp_connect").call(this, address, port);
   }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** The preferences port of a board: the SDK's `preference`, which is NVS on ESP32. */
 import Preference from "preference";
-import type { Preferences } from "../../core/io";
-import { checkSetting } from "./settings-limits";
+import type { Preferences } from "../../../core/io";
+import { checkSetting } from "../settings-limits";
 
 const DOMAIN = "coffer";
 /** NVS keeps no empty value: every value has this byte in front. */

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+/** Every decoder: round trips, one encoding only, and nothing but DataError for anything that a device could store. */
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { decode, encode } from "cborg";
+import { DataError } from "../../firmware/protocol/data-error";
+import { toByteString, toBytes, toText, parseRemotePath, formatRemotePath } from "./byte-names";
+import { CborReader } from "./cbor-reader";
+import { CborWriter } from "./cbor-writer";
+import { ChunkCipher } from "./chunk-cipher";
+import { ChunkIndex } from "./chunk-index";
+import { MAX_CHUNK_BYTES } from "./chunker";
+import { type ChunkItem, ContentBuilder, contentItems, directItems } from "./content";
+import { decodeIndex, encodeIndex, openIndexBlob, sealIndexBlob } from "./index-blob";
+import { decodeKeySlot, encodeKeySlot, makeKeySlot, openKeySlot } from "./key-slot";
+import { type EntryBody, decodeDetail, encodeDetail, exportPublicKey, openEntry, sealEntry } from "./log-entry";
+import { PackBuilder, packCapacity } from "./pack-builder";
+import { PackStream, decodePackedChunks, openIndex, packIndexBinding, readPackHeader, readPackTrailer } from "./pack-format";
+import { ChunkKind, RepositoryKeys, keyLogId, repositoryOfKeyLog } from "./repository-keys";
+import { EntryType, type TreeEntry, decodeEntry, decodeTree, encodeEntry, encodeTree, makeEntry } from "./tree";
+import { noise } from "./testing/scratch";
+
+const repositoryId = noise(1, 16);
+const keys = new RepositoryKeys(noise(2, 32), repositoryId);
+const cipher = new ChunkCipher(keys);
+const seed = Number(process.env["COFFER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+
+/** Truncations, bit flips and noise: the decoder may accept or throw DataError, and nothing else. */
+function attack(name: string, good: Uint8Array, read: (bytes: Uint8Array) => unknown): void {
+  const tryIt = (bytes: Uint8Array, what: string): void => {
+    try {
+      read(bytes);
+    } catch (error) {
+      assert.ok(error instanceof DataError, `${name}, ${what}, COFFER_SEED=${String(seed)}: ${String(error)}`);
+    }
+  };
+  for (let length = 0; length < good.length; length++) tryIt(good.subarray(0, length), `cut to ${String(length)}`);
+  for (let bit = 0; bit < good.length * 8; bit++) {
+    const bad = Uint8Array.from(good);
+    bad[bit >> 3] = (bad[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    tryIt(bad, `bit ${String(bit)}`);
+  }
+  for (let round = 0; round < 300; round++) {
+    const bad = Uint8Array.from(good);
+    const random = noise(seed + round * 7919, 16);
+    for (let i = 0; i < 4; i++) bad[random.readUInt16BE(i * 4) % bad.length] = random[i * 4 + 2] ?? 0;
+    tryIt(bad, `round ${String(round)}`);
+    tryIt(noise(seed + round, round), `noise ${String(round)}`);
+  }
+}
+
+/** Bytes as text, so that a Buffer equals a Uint8Array. */
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, plain(item)]));
+}
+
+const sampleTree: TreeEntry[] = [
+  makeEntry({ name: "a\xff\xfe", type: EntryType.file, mode: 0o644, mtimeSeconds: 1_700_000_000, mtimeNanos: 5, sizeBytes: 3, content: encode(noise(3, 32)), inode: 2 ** 52, ctimeSeconds: 1, ctimeNanos: 999_999_999, device: 64_512 }),
+  makeEntry({ name: "b", type: EntryType.directory, mode: 0o7777, mtimeSeconds: -5, sizeBytes: 10, entries: 3, content: encode(noise(4, 32)) }),
+  makeEntry({ name: "c", type: EntryType.symlink, mode: 0o777, target: "../x", sizeBytes: 4 }),
+];
+
+describe("repository formats", () => {
+  before(function () {
+    (this as Mocha.Context).timeout(60_000);
+  });
+
+  it("CBOR is what cborg writes and reads, and only the short form is taken", () => {
+    for (const value of [0, 1, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER, -1, -24, -25, -257, -65_537, -(2 ** 40)]) {
+      const bytes = new CborWriter().int(value).take();
+      assert.deepEqual(Buffer.from(bytes), Buffer.from(encode(value)), String(value));
+      assert.equal(new CborReader(bytes).int(), value);
+    }
+    for (const long of ["1800", "190010", "1a00000100", "1b0000000000010000", "5800", "980100", "9fff", "5fff"])
+      assert.throws(() => new CborReader(Buffer.from(long, "hex")).skip(), DataError, long);
+    assert.throws(() => new CborReader(Buffer.from("9bffffffffffffffff", "hex")).array(2 ** 53), DataError);
+    let nested = Buffer.from("00", "hex");
+    for (let i = 0; i < 100; i++) nested = Buffer.concat([Buffer.from("81", "hex"), nested]);
+    assert.throws(() => new CborReader(nested).skip(), DataError);
+  });
+
+  it("trees are plain CBOR, come back as they were, and survive any bytes", () => {
+    const { bytes, sizeBytes, entries } = encodeTree(sampleTree);
+    assert.deepEqual(plain(decodeTree(bytes)), plain(sampleTree));
+    assert.equal(sizeBytes, 13);
+    assert.equal(entries, 6);
+    const oracle = decode(bytes) as [number, unknown[][]];
+    assert.deepEqual(oracle[1].map((entry) => entry.length), [11, 8, 6]);
+    assert.deepEqual(Buffer.from(encode(oracle)), Buffer.from(bytes));
+    attack("tree", bytes, decodeTree);
+  });
+
+  it("a tree refuses names that could leave it, disorder and duplicates", () => {
+    for (const name of ["", ".", "..", "a/b", "/", "a\0", "n".repeat(256)]) {
+      const entry = encodeEntry({ ...(sampleTree[2] as TreeEntry), name });
+      assert.throws(() => decodeEntry(entry), DataError, JSON.stringify(name));
+    }
+    const tree = (names: string[]): Uint8Array => {
+      const writer = new CborWriter().array(2).int(1).array(names.length);
+      for (const name of names) writer.raw(encodeEntry({ ...(sampleTree[2] as TreeEntry), name }));
+      return writer.take();
+    };
+    assert.equal(decodeTree(tree(["a", "b"])).length, 2);
+    for (const names of [["b", "a"], ["a", "a"]]) assert.throws(() => decodeTree(tree(names)), DataError);
+  });
+
+  it("a tree keeps what a later version added to an entry", () => {
+    const oracle = decode(encodeEntry(sampleTree[0] as TreeEntry)) as unknown[];
+    const longer = encode([...oracle, 7, [1, noise(5, 3)]]);
+    const entry = decodeEntry(longer);
+    assert.deepEqual(Buffer.from(encodeEntry(entry)), Buffer.from(longer));
+  });
+
+  it("content of any length needs few bytes in a folder and comes back in order", async () => {
+    for (const count of [0, 1, 2, 16, 17, 4096, 4097, 70_000]) {
+      const lists = new Map<string, Uint8Array>();
+      const builder = new ContentBuilder({
+        storeList: (plaintext) => {
+          const id = cipher.id(ChunkKind.list, plaintext);
+          lists.set(id.toString("hex"), plaintext);
+          return Promise.resolve(id);
+        },
+      });
+      const items: ChunkItem[] = [];
+      for (let i = 0; i < count; i++)
+        items.push({ lengthBytes: 1 + (i % MAX_CHUNK_BYTES), id: i % 5 === 1 ? undefined : Buffer.alloc(32, i) });
+      for (const item of items) await builder.add({ ...item });
+      const content = await builder.finish();
+      assert.ok(content.length <= 640, `${String(count)}: ${String(content.length)}`);
+      const found: ChunkItem[] = [];
+      const load = (item: ChunkItem): Promise<Uint8Array> => {
+        const list = lists.get(Buffer.from(item.id ?? []).toString("hex"));
+        return list?.length === item.lengthBytes ? Promise.resolve(list) : Promise.reject(new Error("no such list"));
+      };
+      for await (const part of contentItems(content, builder.sizeBytes, load)) found.push(...part);
+      assert.equal(found.length, items.length);
+      found.forEach((item, i) => {
+        assert.equal(item.lengthBytes, items[i]?.lengthBytes);
+        assert.deepEqual(item.id && Buffer.from(item.id), items[i]?.id);
+      });
+      const readAs = async (sizeBytes: number): Promise<void> => {
+        for await (const part of contentItems(content, sizeBytes, load)) assert.ok(part);
+      };
+      // A single chunk is as long as the file, whatever the folder says: the chunk itself will tell.
+      if (count > 1) await assert.rejects(readAs(builder.sizeBytes + 1), DataError);
+      if (count === 16) attack("content", content, (bytes) => directItems(bytes, builder.sizeBytes));
+    }
+  }).timeout(60_000);
+
+  it("names go to text and back whatever their bytes", () => {
+    for (let round = 0; round < 2000; round++) {
+      const bytes = noise(seed + round, 1 + (round % 40)).toString("latin1").replace(/[/\0]/g, "x");
+      assert.equal(toByteString(toText(bytes)), bytes, `COFFER_SEED=${String(seed)} round ${String(round)}`);
+    }
+    for (const text of ["caf\u00e9", "cafe\u0301", "\u{1f510}", "plain"]) assert.equal(toBytes(toByteString(text)).toString("utf8"), text);
+    assert.equal(formatRemotePath(parseRemotePath("a//b/./c/../d/")), "/a/b/d");
+    assert.equal(formatRemotePath(parseRemotePath("/../..")), "/");
+  });
+
+  it("sealed chunks open only as what they are, and are the same every time", () => {
+    const plaintext = noise(6, 1000);
+    const id = cipher.id(ChunkKind.data, plaintext);
+    const seal = (): Buffer => {
+      const sealed = Buffer.alloc(plaintext.length + 17);
+      cipher.seal(ChunkKind.data, id, plaintext, sealed, 0);
+      return sealed;
+    };
+    assert.deepEqual(seal(), seal());
+    assert.deepEqual(cipher.open(ChunkKind.data, id, seal()), plaintext);
+    assert.notDeepEqual(cipher.id(ChunkKind.tree, plaintext), id);
+    assert.throws(() => cipher.open(ChunkKind.tree, id, seal()), DataError);
+    assert.throws(() => cipher.open(ChunkKind.data, noise(7, 32), seal()), DataError);
+    const others = [new RepositoryKeys(noise(2, 32), noise(8, 16)), new RepositoryKeys(noise(9, 32), repositoryId)];
+    for (const other of others) assert.throws(() => new ChunkCipher(other).open(ChunkKind.data, id, seal()), DataError);
+    for (const at of [0, 1, 500, 1001, 1016]) {
+      const bad = seal();
+      bad[at] = (bad[at] ?? 0) ^ 1;
+      assert.throws(() => cipher.open(ChunkKind.data, id, bad), DataError, String(at));
+    }
+  });
+
+  it("a pack is readable without any index, and deterministic", () => {
+    const build = (): ReturnType<PackBuilder["finish"]> => {
+      const targetBytes = 1024 * 1024;
+      const builder = new PackBuilder({ stream: PackStream.data, keys, cipher, buffer: Buffer.alloc(packCapacity(targetBytes)), targetBytes });
+      for (let i = 0; i < 5; i++) {
+        const plaintext = noise(50 + i, 3000 * (i + 1));
+        assert.ok(builder.fits(plaintext.length));
+        builder.add(ChunkKind.data, cipher.id(ChunkKind.data, plaintext), plaintext);
+      }
+      return builder.finish();
+    };
+    const { bytes, id, chunks } = build();
+    assert.deepEqual(build().id, id);
+    const stream = readPackHeader(bytes);
+    const indexBytes = readPackTrailer(bytes.subarray(-8));
+    const sealed = bytes.subarray(bytes.length - 8 - indexBytes, bytes.length - 8);
+    const opened = openIndex(keys.packIndexKey, packIndexBinding(repositoryId, stream), sealed);
+    const found = decodePackedChunks(opened, 0, bytes.length);
+    assert.equal(found.end, opened.length);
+    assert.deepEqual(plain(found.chunks), plain(chunks));
+    for (const { kind, id: chunkId, offsetBytes, sealedBytes } of found.chunks)
+      cipher.open(kind, chunkId, bytes.subarray(offsetBytes, offsetBytes + sealedBytes));
+    attack("pack index", opened, (bad) => decodePackedChunks(Buffer.from(bad), 0, bytes.length));
+    attack("sealed pack index", sealed, (bad) => openIndex(keys.packIndexKey, packIndexBinding(repositoryId, stream), bad));
+  });
+
+  it("an index comes back as it was, and survives any bytes", () => {
+    const chunks = [0, 1, 2].map((i) => ({ id: noise(60 + i, 32), kind: ChunkKind.data, offsetBytes: 8 + i * 100, sealedBytes: 100 }));
+    const packs = [{ id: noise(70, 32), stream: PackStream.tree, sizeBytes: 1000, chunks, deviceMask: 5 }];
+    assert.deepEqual(plain(decodeIndex(encodeIndex(packs))), plain(packs));
+    assert.deepEqual(plain(openIndexBlob(keys, sealIndexBlob(keys, packs))), plain(packs));
+    attack("index", encodeIndex(packs), decodeIndex);
+    attack("index blob", sealIndexBlob(keys, packs), (bytes) => openIndexBlob(keys, bytes));
+  });
+
+  it("the index in memory finds every chunk, and only those", () => {
+    const index = new ChunkIndex();
+    const devices = new Set(["one"]);
+    for (let pack = 0; pack < 50; pack++) {
+      const chunks = Array.from({ length: 100 }, (_, i) => ({ id: noise(pack * 100 + i + 1, 32), kind: ChunkKind.data, offsetBytes: 8 + i, sealedBytes: 20 }));
+      index.add({ id: noise(100_000 + pack, 32), stream: PackStream.data, sizeBytes: 9999, chunks }, devices);
+    }
+    for (let i = 1; i <= 5000; i++) assert.equal(index.locations(noise(i, 32)).length, 1, String(i));
+    for (let i = 6000; i < 7000; i++) assert.equal(index.has(noise(i, 32)), false);
+    assert.equal(index.chunksOf(index.packs[7] as (typeof index.packs)[0])[3]?.offsetBytes, 11);
+  });
+
+  it("a log entry opens in its place only", () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    const body: EntryBody = {
+      writer: noise(80, 16), sequence: 0, previous: Buffer.alloc(32), lamport: 7, timeMs: 123,
+      root: encodeEntry(makeEntry({ name: "", type: EntryType.directory, mode: 0o755 })),
+      index: [noise(81, 32)], detail: encodeDetail({ operations: [{ op: "remove", path: [Buffer.from("x")] }], seen: [] }),
+      devices: ["one"], publicKey: exportPublicKey(publicKey), name: "laptop",
+    }; // prettier-ignore
+    const sealed = sealEntry(keys, privateKey, body);
+    const place = { keys, writer: body.writer, sequence: 0, previous: body.previous, publicKey: undefined };
+    const opened = openEntry(sealed, place);
+    assert.equal(opened.lamport, 7);
+    assert.deepEqual(decodeDetail(opened.detail as Uint8Array).operations.length, 1);
+    assert.notDeepEqual(sealEntry(keys, privateKey, body), sealed, "salted");
+    const other = exportPublicKey(generateKeyPairSync("ed25519").publicKey);
+    for (const wrong of [{ sequence: 1 }, { writer: noise(82, 16) }, { previous: noise(83, 32) }, { publicKey: other }, { keys: new RepositoryKeys(noise(2, 32), noise(84, 16)) }])
+      assert.throws(() => openEntry(sealed, { ...place, ...wrong }), DataError);
+    attack("entry", sealed, (bytes) => openEntry(bytes, place));
+    attack("detail", encodeDetail({ operations: [{ op: "move", from: [Buffer.from("a")], to: [Buffer.from("b")] }], seen: [{ writer: noise(85, 16), count: 3, head: noise(86, 32) }] }), decodeDetail);
+  }).timeout(60_000);
+
+  it("a key slot opens with its passphrase only, and its parameters are bounded", async () => {
+    const slot = await makeKeySlot(noise(2, 32), repositoryId, "pass\u00e9");
+    const bytes = encodeKeySlot(slot, repositoryId);
+    const read = decodeKeySlot(bytes, repositoryId);
+    assert.deepEqual(await openKeySlot(read, repositoryId, "passe\u0301"), noise(2, 32), "any Unicode form");
+    assert.equal(await openKeySlot(read, repositoryId, "passe"), undefined);
+    assert.equal(await openKeySlot({ ...read, passes: 4 }, repositoryId, "pass\u00e9"), undefined);
+    attack("key slot", bytes, (bad) => {
+      const { memoryKiB, passes, lanes } = decodeKeySlot(bad, repositoryId);
+      assert.ok(memoryKiB <= 2 ** 20 && passes <= 16 && lanes <= 8);
+    });
+    assert.deepEqual(repositoryOfKeyLog(keyLogId(repositoryId)), repositoryId);
+    assert.equal(repositoryOfKeyLog(noise(87, 32)), undefined);
+  });
+});

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/** Runs the test program that `buildModdable` made. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import { derFromPem } from "../../host-tools/certs/certificate";
+import type { BoardIdentity } from "../sim-network";
+import type { ModdableBuild } from "./moddable-build";
+import type { ProgramConfig } from "./program/program-config";
+
+export type RunOptions = Omit<ProgramConfig, "folder" | "identity"> & { identity: BoardIdentity; name: string };
+
+export class ModdableProgram {
+  readonly lines: string[] = [];
+  /** Its exit status; undefined when a signal ended it. */
+  readonly ended: Promise<number | undefined>;
+  readonly #child: ChildProcess;
+  #onLine = (): void => undefined;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.ended = new Promise((resolve) => {
+      child.once("close", (status) => {
+        resolve(status ?? undefined);
+        this.#onLine();
+      });
+    });
+    for (const stream of [child.stdout, child.stderr])
+      if (stream)
+        createInterface({ input: stream }).on("line", (line) => {
+          this.lines.push(line);
+          this.#onLine();
+        });
+  }
+
+  static async start(build: ModdableBuild, options: RunOptions): Promise<ModdableProgram> {
+    const { name, identity, ...rest } = options;
+    const folder = await build.newFolder(name);
+    const file = (fileName: string, bytes: string | Uint8Array): string => {
+      const path = join(folder, fileName);
+      writeFileSync(path, bytes, { mode: 0o600 });
+      return path;
+    };
+    const config: ProgramConfig = {
+      ...rest,
+      folder,
+      identity: {
+        relayAuthority: file("relay-authority.der", derFromPem(identity.ca)),
+        certificate: file("device.der", derFromPem(identity.cert)),
+        key: file("device-key.der", derFromPem(identity.key)),
+      },
+    };
+    const path = file("config.json", JSON.stringify(config));
+    return new ModdableProgram(spawn(build.program, [path], { stdio: ["ignore", "pipe", "pipe"] }));
+  }
+
+  /** Resolves when a line begins so; rejects when the program ends before. */
+  async line(start: string): Promise<string> {
+    let from = 0;
+    let hasEnded = false;
+    void this.ended.then(() => (hasEnded = true));
+    for (;;) {
+      const found = this.lines.slice(from).find((line) => line.startsWith(start));
+      if (found !== undefined) return found;
+      if (hasEnded) throw new Error(`the program ended before "${start}":\n${this.lines.slice(-20).join("\n")}`);
+      from = this.lines.length;
+      await new Promise<void>((resolve) => (this.#onLine = resolve));
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended;
+  }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The firmware on the real Moddable SDK (x-cli-lin: the engine, TLS, timers and our C, without a window), when $MODDABLE
+ * names one. Memory is fixed as on a board: 64 KiB of chunks, 4096 slots.
+ */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { BOARD_LIMITS } from "../../firmware/core/device-config";
+import { DeviceClient } from "../../host-tools/remote/device-client";
+import { RealRelay } from "../../host-tools/remote/testing/real-devices";
+import { testCertificates, testLeaf } from "../../host-tools/remote/testing/test-identities";
+import { certificateFixtures } from "../../host-tools/test/certificates";
+import { type RunningPeer, startNetworkPeer } from "../conformance/network-peer";
+import { projectRoot } from "../project-root";
+import type { ProtocolVectors } from "../protocol/protocol-vectors";
+import type { BoardIdentity } from "../sim-network";
+import { impostors } from "./impostors";
+import { type ModdableBuild, buildModdable, checkModdableC, checkModdableTypes, moddableSdk } from "./moddable-build";
+import { ModdableProgram, type RunOptions } from "./moddable-program";
+
+const BUILD_MS = 600_000; // cold, beside other work
+const RUN_MS = 120_000;
+const BLOB_BYTES = 8 * 1024 * 1024;
+
+const sdk = moddableSdk();
+const title = "on the Moddable SDK";
+
+if (sdk === undefined) describe(title, () => it("not run: no Moddable SDK"));
+else
+  describe(title, function () {
+    this.timeout(RUN_MS);
+    let build: ModdableBuild;
+    let peer: RunningPeer;
+
+    before(async function () {
+      this.timeout(BUILD_MS);
+      build = await buildModdable(sdk);
+      peer = await startNetworkPeer();
+    });
+
+    after(async () => {
+      await peer.close();
+    });
+
+    it("everything that runs there type-checks against the SDK's typings", async () => {
+      assert.equal(await checkModdableTypes(sdk), "");
+    });
+
+    it("our C compiles with every warning an error", async () => {
+      assert.equal(await checkModdableC(sdk, build), "");
+    });
+
+    for (const suite of ["storage", "crypto", "system", "network", "store"] as const)
+      it(`the ${suite} checks pass`, async () => {
+        const lines = await runSuite({ name: suite, suite, identity: peer.identity, peer: peer.peer });
+        assert.ok(lines.length >= 5, "too few checks ran");
+      });
+
+    it("the protocol passes its vectors and a fuzz", async () => {
+      const { identity } = peer;
+      await runSuite({ name: "protocol", suite: "protocol", identity, vectors: loadVectors(), fuzzRounds: 100 });
+    });
+
+    it("no impostor gets a connection, a plain byte, or the machine down", async () => {
+      const { leafs, authorities } = await certificateFixtures();
+      const chain = { leaf: leafs.relay.certificate, authority: authorities.relay.certificate };
+      const running = await Promise.all(impostors.map(({ start }) => start(chain)));
+      const program = await ModdableProgram.start(build, {
+        name: "refusals",
+        suite: "refusals",
+        identity: peer.identity,
+        ports: running.map(({ port }) => port),
+      });
+      assert.equal(await program.ended, 0, program.lines.join("\n"));
+      const outcomes = program.lines.filter((line) => line.startsWith("refusal "));
+      assert.equal(outcomes.length, impostors.length);
+      impostors.forEach(({ name }, index) => {
+        assert.match(outcomes[index] ?? "", /^refusal (certificate|rejected): /, name);
+        assert.deepEqual(running[index]?.heard, [], name);
+      });
+      await Promise.all(running.map((one) => one.close()));
+    });
+
+    it("a device keeps a blob that a client pushes through the real relay, and reconnects by resuming its session", async () => {
+      const relay = await RealRelay.start();
+      const { relayAuthority, deviceAuthority, client: identity } = await testCertificates();
+      const leaf = await testLeaf("device", "cam1");
+      const pairingSecret = randomBytes(32);
+      const program = await ModdableProgram.start(build, {
+        name: "device",
+        suite: "device",
+        identity: { key: leaf.key, cert: leaf.certificate + deviceAuthority.certificate, ca: relayAuthority.certificate },
+        device: {
+          name: "cam1",
+          relay: relay.address,
+          pairingSecret: pairingSecret.toString("hex"),
+          limits: BOARD_LIMITS,
+          maxFragmentBytes: 4096,
+        },
+      });
+      const client = await program
+        .line("state online")
+        .then(() => DeviceClient.open({ relay: relay.address, identity, device: "cam1", pairingSecret }));
+      try {
+        const blob = randomBytes(BLOB_BYTES);
+        const id = createHash("sha256").update(blob).digest();
+        assert.equal((await client.put(id, [blob])).wasStored, false);
+        assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
+        const { heapPeakBytes, heapLimitBytes } = await client.status();
+        assert.ok(heapPeakBytes > 0 && heapPeakBytes <= heapLimitBytes);
+        await relay.stop();
+        await relay.listen();
+        await program.line("state offline");
+        assert.ok(Buffer.from(await client.get(id, 1000, 1000)).equals(blob.subarray(1000, 2000)));
+      } finally {
+        await client.close();
+        await program.stop();
+        await relay.stop();
+        relay.remove();
+      }
+    });
+
+    async function runSuite(options: RunOptions & { identity: BoardIdentity }): Promise<string[]> {
+      const program = await ModdableProgram.start(build, options);
+      const status = await program.ended;
+      const failed = program.lines.filter((line) => line.startsWith("not ok"));
+      assert.deepEqual({ failed, status }, { failed: [], status: 0 }, program.lines.slice(-20).join("\n"));
+      return program.lines.filter((line) => line.startsWith("ok "));
+    }
+  });
+
+function loadVectors(): ProtocolVectors {
+  const read = (name: string): unknown =>
+    JSON.parse(readFileSync(join(projectRoot(), "test-sim", "protocol", "vectors", `${name}.json`), "utf8"));
+  const names = ["messages", "frames", "session", "card", "log", "text"] as const;
+  return Object.fromEntries(names.map((name) => [name, read(name)])) as unknown as ProtocolVectors;
+}
