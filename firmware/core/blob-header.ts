@@ -5,7 +5,6 @@ import {
   BLOB_DATA_OFFSET,
   BLOB_IDENTITY_OFFSET,
   BLOB_PROGRESS_OFFSETS,
-  SECTOR_BYTES,
   blobCommit,
   blobIdentity,
   blobProgress,
@@ -59,7 +58,12 @@ export function newBlobHeader(blob: BlobUpload): Uint8Array {
 }
 
 /** To the place that does not hold the newest progress. */
-export function writeProgress(file: StorageFile, upload: Uint8Array, generation: number, durableBytes: number): void {
+export function writeProgress(
+  file: StorageFile,
+  upload: Uint8Array,
+  generation: number,
+  durableBytes: number,
+): void {
   const offset = BLOB_PROGRESS_OFFSETS[generation % 2 === 0 ? 0 : 1];
   writeSector(file, offset, blobProgress, { upload, generation, durableBytes });
 }

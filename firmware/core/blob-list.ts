@@ -63,7 +63,7 @@ class Lister {
     options: { after: Uint8Array; limit: number; storedBytes(id: Uint8Array): number | undefined },
   ) {
     this.#parts = parts;
-    this.#storedBytes = options.storedBytes;
+    this.#storedBytes = (id) => options.storedBytes(id);
     this.#wanted = options.limit + 1;
     this.#cursor = options.after.every((byte) => byte === 0) ? "" : toHex(options.after);
     this.#folder = options.after[0] ?? 0;

@@ -21,7 +21,10 @@ export function recoverBlobs(parts: StoreParts, isWritable: boolean, done: (erro
 
   const next = (): void => {
     const slot = named.shift();
-    if (slot) attempt(() => { look(slot); }, done);
+    if (slot)
+      attempt(() => {
+        look(slot);
+      }, done);
     else if (removed.length === 0) done();
     else if (!isWritable) done();
     else {

@@ -77,7 +77,12 @@ export class BlobStore {
    * Starts or resumes an upload; undefined when the blob is stored already. Throws Refusal or StorageError.
    * `begin` is called with the upload, inside this call or, when the channel that had it is just gone, soon after.
    */
-  put(id: Uint8Array, sizeBytes: number, events: UploadEvents, begin: (upload: Upload) => void): "stored" | "started" {
+  put(
+    id: Uint8Array,
+    sizeBytes: number,
+    events: UploadEvents,
+    begin: (upload: Upload) => void,
+  ): "stored" | "started" {
     if (sizeBytes > MAX_BLOB_BYTES) {
       throw new Refusal(FailureCode.tooLarge, `a blob has at most ${String(MAX_BLOB_BYTES)} bytes`);
     }
@@ -100,7 +105,8 @@ export class BlobStore {
     }
     if (running) throw new Refusal(FailureCode.blobBusy, "another client is uploading this blob");
     const slot = this.#parts.table.find(hexId);
-    if (slot?.state === "removing") throw new Refusal(FailureCode.blobBusy, "this blob is being removed; try again");
+    if (slot?.state === "removing")
+      throw new Refusal(FailureCode.blobBusy, "this blob is being removed; try again");
     if (this.#readers.has(hexId)) return "stored";
     if (!slot && this.has(id)) return "stored";
     requireWritable(this.#parts);
@@ -128,7 +134,8 @@ export class BlobStore {
     if (this.#parts.table.find(hexId)?.state === "removing") {
       throw new Refusal(FailureCode.blobBusy, "this blob is being removed");
     }
-    if (this.#parts.table.find(hexId)) throw new Refusal(FailureCode.notFound, "this blob is not stored whole yet");
+    if (this.#parts.table.find(hexId))
+      throw new Refusal(FailureCode.notFound, "this blob is not stored whole yet");
     const file = this.#parts.storage.openFile(blobPath(hexId), "read");
     const state = readBlobState(file, id);
     if (state.kind !== "stored") {
@@ -166,7 +173,9 @@ export class BlobStore {
         next();
         done(error, wasThere);
       };
-      attempt(() => { this.#delete(id, finish); }, finish);
+      attempt(() => {
+        this.#delete(id, finish);
+      }, finish);
     });
   }
 
@@ -192,7 +201,9 @@ export class BlobStore {
       storage.openFile(blobPath(hexId), "read").close();
     } catch (error) {
       if (!(error instanceof StorageError) || error.code !== "notFound") throw error;
-      timers.set(0, () => { done(undefined, false); });
+      timers.set(0, () => {
+        done(undefined, false);
+      });
       return;
     }
     this.#deleteStored(id, done);
@@ -207,15 +218,25 @@ export class BlobStore {
         if (error) done(error);
         else {
           table.release(slot);
-          attempt(() => { this.#deleteStored(id, done); }, done);
+          attempt(() => {
+            this.#deleteStored(id, done);
+          }, done);
         }
       });
       return;
     }
-    if (slot.state !== "free") throw new Refusal(FailureCode.blobBusy, "another removal is under way; try again");
+    if (slot.state !== "free")
+      throw new Refusal(FailureCode.blobBusy, "another removal is under way; try again");
     const failed = (error: unknown): void => {
       slot.state = "free";
-      attempt(() => { if (!this.has(id)) slot.state = "idle"; }, () => { slot.state = "idle"; });
+      attempt(
+        () => {
+          if (!this.has(id)) slot.state = "idle";
+        },
+        () => {
+          slot.state = "idle";
+        },
+      );
       done(error);
     };
     attempt(() => {

@@ -34,7 +34,9 @@ export function isEmpty(storage: Storage): boolean {
   const present = entriesOf(storage, "");
   if (present.includes(LOGS_FOLDER) && entriesOf(storage, LOGS_FOLDER).length > 0) return false;
   if (!present.includes(BLOBS_FOLDER)) return true;
-  return entriesOf(storage, BLOBS_FOLDER).every((name) => entriesOf(storage, `${BLOBS_FOLDER}/${name}`).length === 0);
+  return entriesOf(storage, BLOBS_FOLDER).every(
+    (name) => entriesOf(storage, `${BLOBS_FOLDER}/${name}`).length === 0,
+  );
 }
 
 /** Of a card on which nothing is stored. `done` when the marker is durable. */
@@ -64,10 +66,27 @@ export function initialise(parts: LayoutParts, done: (error?: unknown) => void):
     if (error) done(error);
     else {
       attempt(() => {
-        makeFile(storage, UPLOADS_PATH, UPLOADS_BYTES, () => undefined, (failure) => {
-          if (failure) done(failure);
-          else attempt(() => { makeFile(storage, MARKER_PATH, SECTOR_BYTES, (file) => { writeMarker(parts, file); }, done); }, done);
-        });
+        makeFile(
+          storage,
+          UPLOADS_PATH,
+          UPLOADS_BYTES,
+          () => undefined,
+          (failure) => {
+            if (failure) done(failure);
+            else
+              attempt(() => {
+                makeFile(
+                  storage,
+                  MARKER_PATH,
+                  SECTOR_BYTES,
+                  (file) => {
+                    writeMarker(parts, file);
+                  },
+                  done,
+                );
+              }, done);
+          },
+        );
       }, done);
     }
   });
@@ -76,7 +95,13 @@ export function initialise(parts: LayoutParts, done: (error?: unknown) => void):
 /** The marker of a card that has lost its own. */
 export function repairMarker(parts: LayoutParts, done: (error?: unknown) => void): void {
   const file = parts.storage.openFile(MARKER_PATH, "update");
-  finishFile(file, () => { writeMarker(parts, file); }, done);
+  finishFile(
+    file,
+    () => {
+      writeMarker(parts, file);
+    },
+    done,
+  );
 }
 
 function writeMarker(parts: LayoutParts, file: StorageFile): void {

@@ -38,7 +38,10 @@ interface Stores {
 /** What is said to a request while there is no usable card. */
 const REFUSALS: Record<number, [code: number, text: string]> = {
   [CardState.none]: [FailureCode.noCard, "there is no card in the device"],
-  [CardState.foreign]: [FailureCode.cardFailed, "the card's coffer folder holds other files; empty it or use another card"],
+  [CardState.foreign]: [
+    FailureCode.cardFailed,
+    "the card's coffer folder holds other files; empty it or use another card",
+  ],
   [CardState.failed]: [FailureCode.cardFailed, "the card cannot be read; see the device's log"],
   [CardState.readOnly]: [FailureCode.readOnly, "the card is write-protected and was never used by Coffer"],
 };
@@ -55,7 +58,9 @@ export class Card {
 
   constructor(options: CardOptions) {
     this.#options = options;
-    this.#retry = options.ports.timers.set(0, () => { this.#open(); });
+    this.#retry = options.ports.timers.set(0, () => {
+      this.#open();
+    });
   }
 
   /** One of CardState. */
@@ -122,25 +127,36 @@ export class Card {
 
   #open(): void {
     this.#retry = undefined;
-    attempt(() => {
-      const marker = this.#readMarker();
-      if (marker === "ok") {
-        this.#recover(true);
-        return;
-      }
-      const { storage } = this.#options.ports;
-      if (isForeign(storage) || (marker === "missing" && !isEmpty(storage))) {
-        this.#settle(CardState.foreign, "the card's coffer folder holds files that are not Coffer's: left alone");
-        return;
-      }
-      const { timers, entropy } = this.#options.ports;
-      const prepare = isEmpty(storage) ? initialise : repairMarker;
-      this.#options.ports.log.write("info", `card: ${prepare === initialise ? "initialising" : "repairing its marker"}`);
-      prepare({ storage, timers, entropy }, (error) => {
-        if (error) this.#refuse(error);
-        else this.#recover(true);
-      });
-    }, (error) => { this.#refuse(error); });
+    attempt(
+      () => {
+        const marker = this.#readMarker();
+        if (marker === "ok") {
+          this.#recover(true);
+          return;
+        }
+        const { storage } = this.#options.ports;
+        if (isForeign(storage) || (marker === "missing" && !isEmpty(storage))) {
+          this.#settle(
+            CardState.foreign,
+            "the card's coffer folder holds files that are not Coffer's: left alone",
+          );
+          return;
+        }
+        const { timers, entropy } = this.#options.ports;
+        const prepare = isEmpty(storage) ? initialise : repairMarker;
+        this.#options.ports.log.write(
+          "info",
+          `card: ${prepare === initialise ? "initialising" : "repairing its marker"}`,
+        );
+        prepare({ storage, timers, entropy }, (error) => {
+          if (error) this.#refuse(error);
+          else this.#recover(true);
+        });
+      },
+      (error) => {
+        this.#refuse(error);
+      },
+    );
   }
 
   #readMarker(): "ok" | "missing" | "damaged" {
@@ -190,7 +206,10 @@ export class Card {
         else if (this.#isClosed) table.close();
         else {
           this.#stores = { blobs: new BlobStore(parts), logs, table };
-          this.#settle(isWritable ? CardState.ok : CardState.readOnly, isWritable ? "ready" : "ready, read-only");
+          this.#settle(
+            isWritable ? CardState.ok : CardState.readOnly,
+            isWritable ? "ready" : "ready, read-only",
+          );
         }
       });
     });
@@ -200,7 +219,13 @@ export class Card {
     const code = error instanceof StorageError ? error.code : undefined;
     const isVersion = error instanceof DataError && error.code === "version";
     const state =
-      code === "noCard" ? CardState.none : code === "readOnly" ? CardState.readOnly : isVersion ? CardState.foreign : CardState.failed;
+      code === "noCard"
+        ? CardState.none
+        : code === "readOnly"
+          ? CardState.readOnly
+          : isVersion
+            ? CardState.foreign
+            : CardState.failed;
     this.#settle(state, messageOf(error));
   }
 
@@ -209,7 +234,10 @@ export class Card {
     this.#state = state;
     if (this.#logged !== message) log.write(this.#stores ? "info" : "warn", `card: ${message}`);
     this.#logged = message;
-    if (!this.#stores && !this.#isClosed) this.#retry = timers.set(RETRY_MS, () => { this.#open(); });
+    if (!this.#stores && !this.#isClosed)
+      this.#retry = timers.set(RETRY_MS, () => {
+        this.#open();
+      });
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#options.onSettled?.();

@@ -95,7 +95,7 @@ export class ChannelTable {
 
   /** A frame of each channel in turn, until none has anything that it may send. */
   #goRound(): void {
-    for (let idle = 0; idle < this.#order.length; ) {
+    for (let idle = 0; idle < this.#order.length;) {
       if (!this.#link || this.#link.roomBytes === 0) return;
       this.#next = (this.#next + 1) % this.#order.length;
       idle = this.#order[this.#next]?.transmit() ? 0 : idle + 1;
@@ -121,7 +121,8 @@ export class ChannelTable {
       refuse(CloseReason.busy);
       return;
     }
-    const isFrameGood = message.maxFrameBytes >= MIN_MAX_FRAME_BYTES && message.maxFrameBytes <= MAX_FRAME_BYTES;
+    const isFrameGood =
+      message.maxFrameBytes >= MIN_MAX_FRAME_BYTES && message.maxFrameBytes <= MAX_FRAME_BYTES;
     if (!isFrameGood || message.creditBytes < LEAST_WINDOW_BYTES || message.creditBytes > MAX_WINDOW_BYTES) {
       refuse(CloseReason.protocol);
       return;
@@ -135,14 +136,21 @@ export class ChannelTable {
       session: this.#options.newSession(),
       windowBytes: limits.windowBytes,
       maxRequests: limits.maxRequests,
-      onWake: () => { this.pump(); },
+      onWake: () => {
+        this.pump();
+      },
       onClosed: (reason) => {
         this.#forget(number);
-        if (reason !== CloseReason.done) log.write("warn", `channel: closed ${message.peer}, reason ${String(reason)}`);
+        if (reason !== CloseReason.done)
+          log.write("warn", `channel: closed ${message.peer}, reason ${String(reason)}`);
       },
     });
     this.#channels.set(number, channel);
     this.#order.push(channel);
-    link.send(FrameType.accept, number, encode(accept, { creditBytes: limits.windowBytes, maxFrameBytes: limits.maxFrameBytes }));
+    link.send(
+      FrameType.accept,
+      number,
+      encode(accept, { creditBytes: limits.windowBytes, maxFrameBytes: limits.maxFrameBytes }),
+    );
   }
 }

@@ -66,7 +66,9 @@ export class Channel {
     this.#requests = new RequestTable({
       context,
       maxRequests,
-      onMessage: (bytes, endsRequest) => { this.#push({ bytes, isSealed: false, endsRequest }); },
+      onMessage: (bytes, endsRequest) => {
+        this.#push({ bytes, isSealed: false, endsRequest });
+      },
       onWake: () => {
         this.#grant();
         options.onWake();
@@ -90,7 +92,8 @@ export class Channel {
       const kind = payload[0];
       if (!session.isOpen && kind === PayloadKind.handshake) this.#handshake(payload);
       else if (!session.isOpen) throw new DataError("forged", "no session yet");
-      else if (kind === PayloadKind.bulk) this.#requests.receive(readBulkHeader(payload), payload.subarray(BULK_HEADER_BYTES));
+      else if (kind === PayloadKind.bulk)
+        this.#requests.receive(readBulkHeader(payload), payload.subarray(BULK_HEADER_BYTES));
       else if (kind === PayloadKind.control) this.#requests.start(decodeControl(session.open(payload)));
       else throw new DataError("type", "payload of an unknown kind");
     } catch (error) {
@@ -111,7 +114,11 @@ export class Channel {
   /** Sends at most one frame; false when there is nothing to send, no credit, or no room. */
   transmit(): boolean {
     if (this.#isClosed) return false;
-    const roomBytes = Math.min(this.#options.link.roomBytes, this.#maxPayloadBytes, this.#sendCredit - FRAME_HEADER_BYTES);
+    const roomBytes = Math.min(
+      this.#options.link.roomBytes,
+      this.#maxPayloadBytes,
+      this.#sendCredit - FRAME_HEADER_BYTES,
+    );
     const next = this.#outgoing[0];
     if (!next) return this.#transmitBulk(roomBytes);
     const payloadBytes = next.isSealed ? next.bytes.length : 1 + next.bytes.length + TAG_BYTES;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /** What provisioning gives a device, and the limits its host chooses. */
 
+import { MAX_FRAME_BYTES } from "../protocol/limits";
+
 export interface RelayAddress {
   host: string;
   port: number;
 }
 
 export interface DeviceLimits {
-  /** Largest frame payload the device takes, 4096..16384. One receive buffer of this size exists. */
+  /** Largest frame payload the device takes, 4096..MAX_FRAME_BYTES. One receive buffer of this size exists. */
   maxFrameBytes: number;
   /** Client channels at once, 1..64. */
   maxChannels: number;
@@ -43,7 +45,7 @@ export const BOARD_LIMITS: DeviceLimits = {
 
 /** A computer. */
 export const HOST_LIMITS: DeviceLimits = {
-  maxFrameBytes: 16384,
+  maxFrameBytes: MAX_FRAME_BYTES,
   maxChannels: 64,
   maxRequests: 8,
   windowBytes: 1024 * 1024,

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT
 /** The device: card, channels and uplink put together. Nothing it is called back with can end it. */
-import { MAX_CHANNELS, MAX_FRAME_BYTES, MAX_PAIRINGS, MAX_REQUESTS, MAX_WINDOW_BYTES, MIN_MAX_FRAME_BYTES } from "../protocol/limits";
+import {
+  MAX_CHANNELS,
+  MAX_FRAME_BYTES,
+  MAX_PAIRINGS,
+  MAX_REQUESTS,
+  MAX_WINDOW_BYTES,
+  MIN_MAX_FRAME_BYTES,
+} from "../protocol/limits";
 import { SECTOR_BYTES } from "../protocol/card-format";
 import { Card } from "./card";
 import { ChannelTable } from "./channel-table";
@@ -34,8 +41,16 @@ export class Device {
     const bootCount = countBoot(options.preferences);
     const pairings = pairingsOf(options.crypto, config.pairings);
     // Online when the card is open, so that the first thing a client hears is not that there is none yet.
-    const card = new Card({ ports: options, limits: config.limits, onSettled: () => { this.#goOnline(); } });
-    this.#patience = options.timers.set(CARD_PATIENCE_MS, () => { this.#goOnline(); });
+    const card = new Card({
+      ports: options,
+      limits: config.limits,
+      onSettled: () => {
+        this.#goOnline();
+      },
+    });
+    this.#patience = options.timers.set(CARD_PATIENCE_MS, () => {
+      this.#goOnline();
+    });
     const channels: ChannelTable = new ChannelTable({
       timers: options.timers,
       log: options.log,
@@ -57,7 +72,10 @@ export class Device {
     this.#options = options;
     this.#card = card;
     this.#channels = channels;
-    options.log.write("info", `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(bootCount)} (${options.reset.reason})`);
+    options.log.write(
+      "info",
+      `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(bootCount)} (${options.reset.reason})`,
+    );
   }
 
   /** Closes the link, keeps the progress of uploads, closes the card. */
@@ -76,7 +94,9 @@ export class Device {
       ports: this.#options,
       config,
       channels: this.#channels,
-      onState: (state) => { this.#options.onState?.(state); },
+      onState: (state) => {
+        this.#options.onState?.(state);
+      },
     });
   }
 }
@@ -87,7 +107,9 @@ function judge(config: DeviceConfig): void {
   const within = (name: keyof typeof limits, least: number, most: number): void => {
     const value = Number(limits[name]);
     if (!Number.isInteger(value) || value < least || value > most) {
-      throw new RangeError(`${name}: expected ${String(least)}..${String(most)}, got ${String(limits[name])}`);
+      throw new RangeError(
+        `${name}: expected ${String(least)}..${String(most)}, got ${String(limits[name])}`,
+      );
     }
   };
   within("maxFrameBytes", MIN_MAX_FRAME_BYTES, MAX_FRAME_BYTES);
@@ -97,5 +119,6 @@ function judge(config: DeviceConfig): void {
   within("writeBytes", SECTOR_BYTES, 2 ** 20);
   within("syncBytes", limits.writeBytes, 2 ** 24);
   if (limits.writeBytes % SECTOR_BYTES !== 0) throw new RangeError("writeBytes: expected a multiple of 512");
-  if (pairings.length > MAX_PAIRINGS) throw new RangeError(`pairings: expected at most ${String(MAX_PAIRINGS)}`);
+  if (pairings.length > MAX_PAIRINGS)
+    throw new RangeError(`pairings: expected at most ${String(MAX_PAIRINGS)}`);
 }

@@ -21,7 +21,11 @@ export function evictOldest(parts: StoreParts, done: (error: unknown, slot: Slot
 }
 
 /** Evicts, oldest first, until `bytes` are free or nothing is left to evict; `done` with how many went. */
-export function makeRoom(parts: StoreParts, bytes: number, done: (error: unknown, evicted: number) => void): void {
+export function makeRoom(
+  parts: StoreParts,
+  bytes: number,
+  done: (error: unknown, evicted: number) => void,
+): void {
   let evicted = 0;
   const next = (): void => {
     evictOldest(parts, (error, slot) => {

@@ -6,7 +6,13 @@
  * RAM: one receive and one transmit buffer of a frame each, and a bounded queue of frames of a few bytes that wait for room.
  */
 import { DataError } from "../protocol/data-error";
-import { FRAME_HEADER_BYTES, FrameType, encodeFrame, readFrameHeader, writeFrameHeader } from "../protocol/frame";
+import {
+  FRAME_HEADER_BYTES,
+  FrameType,
+  encodeFrame,
+  readFrameHeader,
+  writeFrameHeader,
+} from "../protocol/frame";
 import type { FrameHeader } from "../protocol/frame";
 import { MAX_FRAME_BYTES, MIN_MAX_FRAME_BYTES, WIRE_VERSION } from "../protocol/limits";
 import { goAway, heartbeat, hello, welcome } from "../protocol/link-messages";
@@ -69,11 +75,19 @@ export class Link {
     this.#heardMs = clock.monotonicMs();
     this.#socket = network.connect({
       ...address,
-      onReadable: () => { this.#onReadable(); },
-      onWritable: () => { this.#onWritable(); },
-      onError: (error) => { this.#lose(error instanceof ConnectionError ? `${error.code}: ${error.message}` : messageOf(error)); },
+      onReadable: () => {
+        this.#onReadable();
+      },
+      onWritable: () => {
+        this.#onWritable();
+      },
+      onError: (error) => {
+        this.#lose(error instanceof ConnectionError ? `${error.code}: ${error.message}` : messageOf(error));
+      },
     });
-    this.#timer = timers.set(GREETING_MS, () => { this.#lose("no answer from the relay"); });
+    this.#timer = timers.set(GREETING_MS, () => {
+      this.#lose("no answer from the relay");
+    });
   }
 
   get isUp(): boolean {
@@ -135,7 +149,11 @@ export class Link {
 
   #sendQueue(): void {
     if (this.#state === "connecting") return;
-    for (let next = this.#queue[0]; next && this.#socket.writableBytes >= next.length; next = this.#queue[0]) {
+    for (
+      let next = this.#queue[0];
+      next && this.#socket.writableBytes >= next.length;
+      next = this.#queue[0]
+    ) {
       this.#queue.shift();
       this.#socket.write(next);
     }
@@ -163,7 +181,9 @@ export class Link {
         this.#take(type, channel, this.#received.subarray(FRAME_HEADER_BYTES, wanted));
       }
     } catch (error) {
-      this.#lose(`${error instanceof DataError ? "the relay broke the protocol" : "internal"}: ${messageOf(error)}`);
+      this.#lose(
+        `${error instanceof DataError ? "the relay broke the protocol" : "internal"}: ${messageOf(error)}`,
+      );
     }
     if (this.isUp) this.#options.handlers.onRoom();
   }
@@ -179,12 +199,15 @@ export class Link {
     if (type === FrameType.ping) this.send(FrameType.pong, 0, encode(heartbeat, decode(heartbeat, payload)));
     else if (type === FrameType.pong) decode(heartbeat, payload);
     else if (type === FrameType.goAway) this.#goAway(payload);
-    else if (type >= FrameType.open && type <= FrameType.credit && channel !== 0) handlers.onFrame(type, channel, payload);
-    else throw new DataError("type", `unexpected frame of type ${String(type)} on channel ${String(channel)}`);
+    else if (type >= FrameType.open && type <= FrameType.credit && channel !== 0)
+      handlers.onFrame(type, channel, payload);
+    else
+      throw new DataError("type", `unexpected frame of type ${String(type)} on channel ${String(channel)}`);
   }
 
   #greeted(message: Welcome): void {
-    if (message.version !== WIRE_VERSION) throw new DataError("version", `the relay speaks version ${String(message.version)}`);
+    if (message.version !== WIRE_VERSION)
+      throw new DataError("version", `the relay speaks version ${String(message.version)}`);
     if (message.maxFrameBytes < MIN_MAX_FRAME_BYTES || message.maxFrameBytes > MAX_FRAME_BYTES) {
       throw new DataError("range", "welcome: maxFrameBytes");
     }
@@ -192,7 +215,9 @@ export class Link {
     this.#maxPayloadBytes = Math.min(message.maxFrameBytes, this.#options.hello.maxFrameBytes);
     this.#heartbeatMs = 1000 * Math.max(1, Math.min(MAX_HEARTBEAT_SECONDS, message.heartbeatSeconds));
     this.#options.timers.clear(this.#timer);
-    this.#timer = this.#options.timers.set(this.#heartbeatMs, () => { this.#beat(); });
+    this.#timer = this.#options.timers.set(this.#heartbeatMs, () => {
+      this.#beat();
+    });
     this.#options.handlers.onUp(message);
   }
 
@@ -218,6 +243,8 @@ export class Link {
       }
       waitMs = Math.min(this.#heartbeatMs, deadMs - silentMs);
     }
-    this.#timer = this.#options.timers.set(waitMs, () => { this.#beat(); });
+    this.#timer = this.#options.timers.set(waitMs, () => {
+      this.#beat();
+    });
   }
 }

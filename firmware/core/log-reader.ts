@@ -11,7 +11,14 @@ import { FailureCode } from "../protocol/verbs";
 import { StorageError } from "./io";
 import type { Crypto, Storage, StorageFile } from "./io";
 import type { LogState } from "./log-recovery";
-import { afterRecord, readEntry, readRecord, readSegmentHeader, segmentPath, segmentStart } from "./log-segment";
+import {
+  afterRecord,
+  readEntry,
+  readRecord,
+  readSegmentHeader,
+  segmentPath,
+  segmentStart,
+} from "./log-segment";
 import type { SegmentPosition } from "./log-segment";
 import { Refusal } from "./refusal";
 
@@ -151,6 +158,9 @@ export class LogReader {
   }
 
   #corrupt(sequence = this.#position.sequence): Refusal {
-    return new Refusal(FailureCode.corrupt, `entry ${String(sequence)} of this log does not read as it was written`);
+    return new Refusal(
+      FailureCode.corrupt,
+      `entry ${String(sequence)} of this log does not read as it was written`,
+    );
   }
 }

@@ -59,7 +59,10 @@ export function findLogs(parts: LogParts): { states: LogState[]; aliases: string
       const segment = parseInt(suffix, 16);
       const state = states.get(name) ?? newLogState(log);
       if (!states.has(name) && states.size === MAX_LOGS) {
-        parts.log.write("warn", `store: more than ${String(MAX_LOGS)} logs on the card; ${name.slice(0, 12)} is left out`);
+        parts.log.write(
+          "warn",
+          `store: more than ${String(MAX_LOGS)} logs on the card; ${name.slice(0, 12)} is left out`,
+        );
         continue;
       }
       states.set(name, state);

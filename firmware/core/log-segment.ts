@@ -31,7 +31,12 @@ export function recordBytes(entryBytes: number): number {
 }
 
 /** The record and its entry, padded to whole sectors. */
-export function encodeRecord(segment: Uint8Array, sequence: number, hash: Uint8Array, entry: Uint8Array): Uint8Array {
+export function encodeRecord(
+  segment: Uint8Array,
+  sequence: number,
+  hash: Uint8Array,
+  entry: Uint8Array,
+): Uint8Array {
   const bytes = new Uint8Array(recordBytes(entry.length));
   bytes.set(
     encodeSector(logRecord, { segment, sequence, hash, entryBytes: entry.length, entryCrc: crc32(entry) }),
@@ -57,7 +62,11 @@ export function readSegmentHeader(file: StorageFile, log: Uint8Array): LogSegmen
 }
 
 /** The record header at `position`, or undefined when none that belongs there is whole. */
-export function readRecord(file: StorageFile, segment: Uint8Array, position: SegmentPosition): LogRecord | undefined {
+export function readRecord(
+  file: StorageFile,
+  segment: Uint8Array,
+  position: SegmentPosition,
+): LogRecord | undefined {
   if (position.offset + SECTOR_BYTES > LOG_SEGMENT_BYTES) return undefined;
   const found = readSector(file, position.offset, logRecord);
   return found?.sequence === position.sequence && isEqual(found.segment, segment) ? found : undefined;
@@ -103,7 +112,13 @@ export function walkSegment(file: StorageFile, crypto: Crypto, header: LogSegmen
     last = { position, found };
     position = afterRecord(position, found);
   }
-  if (hasRecord(file, position.offset, (found) => isEqual(found.segment, header.segment) && found.sequence > position.sequence)) {
+  if (
+    hasRecord(
+      file,
+      position.offset,
+      (found) => isEqual(found.segment, header.segment) && found.sequence > position.sequence,
+    )
+  ) {
     return { end: position, damagedSequence: position.sequence };
   }
   if (last && !readEntry(file, crypto, last.position, last.found, new Uint8Array(last.found.entryBytes))) {
@@ -113,7 +128,11 @@ export function walkSegment(file: StorageFile, crypto: Crypto, header: LogSegmen
 }
 
 /** Whether a sector from `offset` on starts with a record that `isWanted`. */
-export function hasRecord(file: StorageFile, offset: number, isWanted: (found: LogRecord) => boolean): boolean {
+export function hasRecord(
+  file: StorageFile,
+  offset: number,
+  isWanted: (found: LogRecord) => boolean,
+): boolean {
   for (let at = offset; at + SECTOR_BYTES <= LOG_SEGMENT_BYTES; at += SECTOR_BYTES) {
     const found = readSector(file, at, logRecord);
     if (found && isWanted(found)) return true;

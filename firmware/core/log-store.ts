@@ -106,7 +106,8 @@ export class LogStore {
     const hexLog = toHex(log);
     let found = this.#logs.get(hexLog);
     if (!found) {
-      if (this.#logs.size === MAX_LOGS) throw new Refusal(FailureCode.tooMany, `a card holds ${String(MAX_LOGS)} logs`);
+      if (this.#logs.size === MAX_LOGS)
+        throw new Refusal(FailureCode.tooMany, `a card holds ${String(MAX_LOGS)} logs`);
       found = { state: newLogState(log.slice()), queue: new SerialQueue() };
       this.#logs.set(hexLog, found);
     }
@@ -118,7 +119,9 @@ export class LogStore {
         done(error, head);
       };
       this.#parts.timers.set(0, () => {
-        attempt(() => { this.#append(state, previous, entry, finish); }, finish);
+        attempt(() => {
+          this.#append(state, previous, entry, finish);
+        }, finish);
       });
     });
   }
@@ -135,16 +138,34 @@ export class LogStore {
       return;
     }
     if (!isEqual(previous, state.head)) {
-      throw new Refusal(FailureCode.logConflict, "the log has another last entry: read on from it and append again");
+      throw new Refusal(
+        FailureCode.logConflict,
+        "the log has another last entry: read on from it and append again",
+      );
     }
     if (state.segment >= 0 && state.offset + recordBytes(entry.length) <= LOG_SEGMENT_BYTES) {
       const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
-      this.#write(file, state, { segment: state.segment, tag: state.tag, offset: state.offset }, hash, entry, done);
+      this.#write(
+        file,
+        state,
+        { segment: state.segment, tag: state.tag, offset: state.offset },
+        hash,
+        entry,
+        done,
+      );
       return;
     }
     this.#extend(state, false, (error, file, tag) => {
       if (!file || !tag) done(error);
-      else this.#write(file, state, { segment: state.segment + 1, tag, offset: LOG_RECORDS_OFFSET }, hash, entry, done);
+      else
+        this.#write(
+          file,
+          state,
+          { segment: state.segment + 1, tag, offset: LOG_RECORDS_OFFSET },
+          hash,
+          entry,
+          done,
+        );
     });
   }
 
@@ -209,7 +230,9 @@ export class LogStore {
         if (failure || isLastTry) done(failure ?? error);
         else if (code === "exists") this.#extend(state, true, done);
         else if (code === "full") {
-          makeRoom(this.#parts, LOG_SEGMENT_BYTES, () => { this.#extend(state, true, done); });
+          makeRoom(this.#parts, LOG_SEGMENT_BYTES, () => {
+            this.#extend(state, true, done);
+          });
         } else done(error);
       });
     };
@@ -239,7 +262,10 @@ export class LogStore {
 
 function headOf(state: LogState): LogHead {
   if (state.damagedSequence !== undefined) {
-    throw new Refusal(FailureCode.corrupt, `entry ${String(state.damagedSequence)} of this log does not read as it was written`);
+    throw new Refusal(
+      FailureCode.corrupt,
+      `entry ${String(state.damagedSequence)} of this log does not read as it was written`,
+    );
   }
   return { count: state.count, head: state.head };
 }

@@ -27,7 +27,8 @@ const STORAGE_CODES = {
 /** Whatever was thrown, as a refusal; a request never ends its device. */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
-  if (error instanceof StorageError) return new Refusal(STORAGE_CODES[error.code], `card: ${error.message}`, { cause: error });
+  if (error instanceof StorageError)
+    return new Refusal(STORAGE_CODES[error.code], `card: ${error.message}`, { cause: error });
   if (error instanceof DataError) return new Refusal(FailureCode.badRequest, error.message, { cause: error });
   return new Refusal(FailureCode.cardFailed, `internal: ${messageOf(error)}`, { cause: error });
 }

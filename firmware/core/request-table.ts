@@ -7,7 +7,16 @@
  */
 import { DataError } from "../protocol/data-error";
 import type { BulkHeader } from "../protocol/session";
-import { ANSWER_BIT, FAILURE, FailureCode, PUT_READY, encodeControl, failure, putReady, verbs } from "../protocol/verbs";
+import {
+  ANSWER_BIT,
+  FAILURE,
+  FailureCode,
+  PUT_READY,
+  encodeControl,
+  failure,
+  putReady,
+  verbs,
+} from "../protocol/verbs";
 import type { Control } from "../protocol/verbs";
 import { MAX_TEXT_BYTES } from "../protocol/limits";
 import { fitText } from "../protocol/message";
@@ -81,7 +90,8 @@ export class RequestTable {
     const reply = this.#replyTo(request, type);
     try {
       const start = STARTS[type];
-      if (!start) throw new Refusal(FailureCode.unknownVerb, `this device does not know verb ${String(type)}`);
+      if (!start)
+        throw new Refusal(FailureCode.unknownVerb, `this device does not know verb ${String(type)}`);
       const running = start(context, control.body, reply);
       if (request.isAnswered) running?.cancel();
       else request.running = running;
@@ -154,18 +164,20 @@ export class RequestTable {
   }
 
   #replyTo(request: Request, type: number): Reply {
-    const { onMessage, onWake } = this.#options;
+    const options = this.#options;
     return {
       answer: (verb, value) => {
         this.#end(request, encodeControl(type | ANSWER_BIT, request.number, verb.answer, value));
       },
-      fail: (error) => { this.#fail(request, error); },
+      fail: (error) => {
+        this.#fail(request, error);
+      },
       ready: (offsetBytes) => {
         if (request.isAnswered) return;
-        onMessage(encodeControl(PUT_READY, request.number, putReady, { offsetBytes }), undefined);
+        options.onMessage(encodeControl(PUT_READY, request.number, putReady, { offsetBytes }), undefined);
       },
       wake: () => {
-        if (!this.#isClosed) onWake();
+        if (!this.#isClosed) options.onWake();
       },
     };
   }

@@ -31,7 +31,8 @@ export interface Pairing {
 
 export function pairingsOf(crypto: Crypto, secrets: readonly Uint8Array[]): Pairing[] {
   return secrets.map((secret) => {
-    if (secret.length !== SECRET_BYTES) throw new RangeError(`pairings: expected ${String(SECRET_BYTES)} bytes each`);
+    if (secret.length !== SECRET_BYTES)
+      throw new RangeError(`pairings: expected ${String(SECRET_BYTES)} bytes each`);
     return { id: pairingId(crypto, secret), secret };
   });
 }
@@ -115,7 +116,8 @@ export class DeviceSession {
 
   #finish(keys: SessionKeys, bytes: Uint8Array): void {
     const isProven = isEqual(decode(proof, bytes).proof, keys.clientProof);
-    if (!isProven || !this.#isKnown) throw new DataError("forged", "the client does not know the pairing secret");
+    if (!isProven || !this.#isKnown)
+      throw new DataError("forged", "the client does not know the pairing secret");
     const { crypto } = this.#options;
     this.#incoming = new ControlCipher({ crypto, key: keys.clientToDevice });
     this.#outgoing = new ControlCipher({ crypto, key: keys.deviceToClient });

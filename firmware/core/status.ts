@@ -56,7 +56,10 @@ export function countBoot(preferences: Preferences): number {
     let count = 0;
     if (before?.length === 4) for (const byte of before) count = count * 256 + byte;
     count = (count + 1) % 2 ** 32;
-    preferences.set(BOOT_COUNT_KEY, Uint8Array.of(count >>> 24, (count >>> 16) & 255, (count >>> 8) & 255, count & 255));
+    preferences.set(
+      BOOT_COUNT_KEY,
+      Uint8Array.of(count >>> 24, (count >>> 16) & 255, (count >>> 8) & 255, count & 255),
+    );
     return count;
   } catch {
     return 1;

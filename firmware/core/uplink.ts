@@ -104,7 +104,8 @@ export class Uplink {
   #connect(address: RelayAddress): void {
     const { ports, config, channels } = this.#options;
     const { network, clock, timers, log } = ports;
-    if (clock.unixMs() === undefined) log.write("warn", "uplink: the clock is not set, certificates cannot be judged by date");
+    if (clock.unixMs() === undefined)
+      log.write("warn", "uplink: the clock is not set, certificates cannot be judged by date");
     let upSinceMs: number | undefined;
     const rate = (): void => {
       if (upSinceMs !== undefined && clock.monotonicMs() - upSinceMs >= STABLE_MS) this.#backoff.reset();
@@ -131,8 +132,12 @@ export class Uplink {
               channels.attach(link);
               this.#setOnline(true);
             },
-            onFrame: (type, channel, payload) => { channels.take(type, channel, payload); },
-            onRoom: () => { channels.pump(); },
+            onFrame: (type, channel, payload) => {
+              channels.take(type, channel, payload);
+            },
+            onRoom: () => {
+              channels.pump();
+            },
             onGoAway: (retryMs) => {
               log.write("info", `uplink: the relay at ${where} says goodbye`);
               rate();

@@ -89,7 +89,13 @@ export class UploadTable {
   }
 
   /** Writes the intent; `done` when it is durable. */
-  claim(slot: Slot, state: SlotState, id: Uint8Array, sizeBytes: number, done: (error?: StorageError) => void): void {
+  claim(
+    slot: Slot,
+    state: SlotState,
+    id: Uint8Array,
+    sizeBytes: number,
+    done: (error?: StorageError) => void,
+  ): void {
     slot.state = state;
     slot.id = id.slice();
     slot.hexId = toHex(id);

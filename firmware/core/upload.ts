@@ -95,12 +95,16 @@ export class Upload {
   write(bytes: Uint8Array): void {
     if (this.#state !== "receiving") return;
     const { sizeBytes } = this.#options;
-    if (bytes.length > sizeBytes - this.receivedBytes) throw new RangeError("upload: more bytes than the blob has");
+    if (bytes.length > sizeBytes - this.receivedBytes)
+      throw new RangeError("upload: more bytes than the blob has");
     this.#guard(() => {
       let at = 0;
       while (at < bytes.length && this.#state === "receiving") {
         const count = Math.min(this.#buffer.length - this.#filledBytes, bytes.length - at);
-        this.#buffer.set(at === 0 && count === bytes.length ? bytes : bytes.subarray(at, at + count), this.#filledBytes);
+        this.#buffer.set(
+          at === 0 && count === bytes.length ? bytes : bytes.subarray(at, at + count),
+          this.#filledBytes,
+        );
         this.#filledBytes += count;
         at += count;
         if (this.#filledBytes === this.#buffer.length || this.receivedBytes === sizeBytes) this.#drain();
@@ -133,11 +137,15 @@ export class Upload {
     const { sizeBytes, parts } = this.#options;
     this.#buffer = new Uint8Array(Math.max(SECTOR_BYTES, Math.min(parts.limits.writeBytes, sizeBytes)));
     this.#state = "hashing";
-    inSlices(parts.timers, () => this.#hashSlice(opened), (failure) => {
-      if (failure) this.#fail(failure);
-      else if (this.#isReleased) this.#end();
-      else this.#ready();
-    });
+    inSlices(
+      parts.timers,
+      () => this.#hashSlice(opened),
+      (failure) => {
+        if (failure) this.#fail(failure);
+        else if (this.#isReleased) this.#end();
+        else this.#ready();
+      },
+    );
   }
 
   #hashSlice(opened: OpenedUpload): boolean {
@@ -158,7 +166,10 @@ export class Upload {
   #ready(): void {
     this.#state = "receiving";
     this.#options.events.onReady(this.#writtenBytes);
-    if (this.#writtenBytes === this.#options.sizeBytes) this.#guard(() => { this.#finish(); });
+    if (this.#writtenBytes === this.#options.sizeBytes)
+      this.#guard(() => {
+        this.#finish();
+      });
   }
 
   #drain(): void {
@@ -206,7 +217,10 @@ export class Upload {
     const { id, hexId, parts, sizeBytes } = this.#options;
     if (!isEqual(this.#hash.close(), id)) {
       this.#afterFlush = () => {
-        this.#discard(hexId, new Refusal(FailureCode.hashMismatch, "the bytes that arrived are not the ones named"));
+        this.#discard(
+          hexId,
+          new Refusal(FailureCode.hashMismatch, "the bytes that arrived are not the ones named"),
+        );
       };
       if (!this.#isFlushing) this.#runAfterFlush();
       return;
@@ -290,8 +304,8 @@ export class Upload {
       if (!isStored && this.#opened.slot.state === "active") this.#opened.slot.state = "idle";
     }
     this.#buffer = new Uint8Array(0);
-    const { events, onEnded } = this.#options;
-    onEnded();
+    const { events } = this.#options;
+    this.#options.onEnded();
     if (this.#isReleased) return;
     if (isStored) events.onStored(false);
     else events.onFailed(refusalOf(error));

@@ -27,7 +27,11 @@ export const startHas: StartVerb = (context, body, reply) => {
     if (error) reply.fail(error);
     else reply.answer(verbs.has, { bits });
   });
-  return { cancel: () => { isCancelled = true; } };
+  return {
+    cancel: () => {
+      isCancelled = true;
+    },
+  };
 };
 
 export const startList: StartVerb = (context, body, reply) => {
@@ -58,9 +62,15 @@ export const startDelete: StartVerb = (context, body, reply) => {
         return;
       }
       if (wasThere) deleted++;
-      attempt(next, (failure) => { reply.fail(failure); });
+      attempt(next, (failure) => {
+        reply.fail(failure);
+      });
     });
   };
   next();
-  return { cancel: () => { isCancelled = true; } };
+  return {
+    cancel: () => {
+      isCancelled = true;
+    },
+  };
 };

@@ -12,7 +12,8 @@ export const startGet: StartVerb = (context, body, reply) => {
   const rangeBytes = Math.min(lengthBytes, sizeBytes - offsetBytes);
   if (rangeBytes <= 0) {
     reader.close();
-    if (rangeBytes < 0) throw new Refusal(FailureCode.badRequest, `the blob has only ${String(sizeBytes)} bytes`);
+    if (rangeBytes < 0)
+      throw new Refusal(FailureCode.badRequest, `the blob has only ${String(sizeBytes)} bytes`);
     reply.answer(verbs.get, { sentBytes: 0, sizeBytes });
     return undefined;
   }
@@ -25,6 +26,8 @@ export const startGet: StartVerb = (context, body, reply) => {
       if (sentBytes === rangeBytes) reply.answer(verbs.get, { sentBytes, sizeBytes });
       return piece.length;
     },
-    cancel: () => { reader.close(); },
+    cancel: () => {
+      reader.close();
+    },
   };
 };

@@ -55,7 +55,9 @@ export const startLogRead: StartVerb = (context, body, reply) => {
       }
       return count;
     },
-    cancel: () => { reader.close(); },
+    cancel: () => {
+      reader.close();
+    },
   };
 };
 

@@ -14,10 +14,18 @@ export const startPut: StartVerb = (context, body, reply) => {
     id,
     sizeBytes,
     {
-      onReady: (offsetBytes) => { reply.ready(offsetBytes); },
-      onStored: (wasStored) => { reply.answer(verbs.put, { wasStored }); },
-      onFailed: (refusal) => { reply.fail(refusal); },
-      onRoom: () => { reply.wake(); },
+      onReady: (offsetBytes) => {
+        reply.ready(offsetBytes);
+      },
+      onStored: (wasStored) => {
+        reply.answer(verbs.put, { wasStored });
+      },
+      onFailed: (refusal) => {
+        reply.fail(refusal);
+      },
+      onRoom: () => {
+        reply.wake();
+      },
     },
     (begun) => {
       if (isCancelled) begun.release();
@@ -30,7 +38,11 @@ export const startPut: StartVerb = (context, body, reply) => {
   }
   return {
     receive: (offsetBytes, bytes) => {
-      if (!upload?.isReceiving || offsetBytes !== upload.receivedBytes || bytes.length > sizeBytes - offsetBytes) {
+      if (
+        !upload?.isReceiving ||
+        offsetBytes !== upload.receivedBytes ||
+        bytes.length > sizeBytes - offsetBytes
+      ) {
         throw new DataError("range", "put: not the bytes that were expected next");
       }
       upload.write(bytes);

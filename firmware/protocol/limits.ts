@@ -6,9 +6,9 @@ export const WIRE_VERSION = 1;
 /** The version of what is on the card. */
 export const CARD_VERSION = 1;
 
-/** Frame payload: what every endpoint must take, and the most any may take. */
+/** Frame payload: what every endpoint must take, and the most any may take: with its header it fills one TLS record. */
 export const MIN_MAX_FRAME_BYTES = 4096;
-export const MAX_FRAME_BYTES = 16384;
+export const MAX_FRAME_BYTES = 16384 - 6;
 
 /** Credit outstanding on one channel in one direction, bytes including frame headers: the relay's buffer bound. */
 export const MAX_WINDOW_BYTES = 2 * 1024 * 1024;

@@ -247,7 +247,7 @@ describe(`a hostile relay (FUZZ_SEED=${String(seed)})`, function () {
       0,
       encode(messages.welcome, {
         version: 1,
-        maxFrameBytes: 16384,
+        maxFrameBytes: 16378,
         heartbeatSeconds: 20,
         unixMs: 0,
         relay: "relay1",

@@ -236,7 +236,7 @@ describe("RelayConnection", () => {
   });
 
   it("refuses what no honest relay sends", async () => {
-    const welcome = { version: 1, maxFrameBytes: 16384, heartbeatSeconds: 20, unixMs: 0, relay: "relay1" };
+    const welcome = { version: 1, maxFrameBytes: 16378, heartbeatSeconds: 20, unixMs: 0, relay: "relay1" };
     const wrong: [string, Uint8Array, ExitStatusName][] = [
       [
         "another name than the certificate's",
@@ -267,7 +267,7 @@ describe("FrameReader", () => {
     const seen: Seen[] = [];
     let data = Buffer.alloc(0);
     const reader = new FrameReader({
-      maxPayloadBytes: 16384,
+      maxPayloadBytes: 16378,
       handler: {
         onFrame: (type, channel, payload) =>
           seen.push({ type, channel, payload: Buffer.from(payload).toString("hex") }),
@@ -287,7 +287,7 @@ describe("FrameReader", () => {
   }
 
   it("gives the same frames however the bytes are cut", () => {
-    const payloads = [0, 1, 2, 300, 16384, 0, 5].map((size) => Buffer.alloc(size, size & 0xff));
+    const payloads = [0, 1, 2, 300, 16378, 0, 5].map((size) => Buffer.alloc(size, size & 0xff));
     const frames = payloads.flatMap((payload, i) => [
       { type: FrameType.data, channel: i, payload },
       { type: FrameType.devices, channel: 0, payload },

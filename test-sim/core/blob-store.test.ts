@@ -229,8 +229,8 @@ describe("card", () => {
     bench.simCard.isReadOnly = true;
     bench.reboot();
     assert.equal(bench.card.state, CardState.readOnly);
-    refusal(bench.put(randomBytes(23, 100)).result, FailureCode.readOnly);
-    refusal(bench.put(partial).result, FailureCode.readOnly);
+    throwsRefusal(() => bench.put(randomBytes(23, 100)), FailureCode.readOnly);
+    throwsRefusal(() => bench.put(partial), FailureCode.readOnly);
     refusal(bench.delete(sha256(bytes)), FailureCode.readOnly);
     assert.deepEqual(bench.read(sha256(bytes)), bytes);
     assert.equal(bench.list().length, 1);

@@ -22,7 +22,10 @@ function store(client: ClientBench, bytes: Uint8Array, number = 1): void {
   assert.deepEqual(client.answer(verbs.put, number), { wasStored: false });
 }
 
-function range(bytes: Uint8Array, lengthBytes = bytes.length): { id: Uint8Array; offsetBytes: number; lengthBytes: number } {
+function range(
+  bytes: Uint8Array,
+  lengthBytes = bytes.length,
+): { id: Uint8Array; offsetBytes: number; lengthBytes: number } {
   return { id: sha256(bytes), offsetBytes: 0, lengthBytes };
 }
 
@@ -36,16 +39,23 @@ describe("channel", () => {
     assert.deepEqual(client.bytesOf(2), bytes);
     const part = client.request(verbs.get, 3, { id: sha256(bytes), offsetBytes: 999_990, lengthBytes: 50 });
     assert.deepEqual(part, { sentBytes: 10, sizeBytes: bytes.length });
-    assert.deepEqual(client.request(verbs.get, 4, range(bytes, 0)), { sentBytes: 0, sizeBytes: bytes.length });
+    assert.deepEqual(client.request(verbs.get, 4, range(bytes, 0)), {
+      sentBytes: 0,
+      sizeBytes: bytes.length,
+    });
   });
 
   it("does every verb", () => {
     const client = ClientBench.paired(online(), 1);
     const blobs = [1, 2, 3].map((seed) => randomBytes(seed, 5000 * seed));
-    blobs.forEach((bytes) => { store(client, bytes); });
+    blobs.forEach((bytes) => {
+      store(client, bytes);
+    });
     const ids = blobs.map(sha256);
     const missing = sha256(Uint8Array.of(1));
-    assert.deepEqual(client.request(verbs.has, 1, { ids: [...ids, missing] }), { bits: Uint8Array.of(0b11100000) });
+    assert.deepEqual(client.request(verbs.has, 1, { ids: [...ids, missing] }), {
+      bits: Uint8Array.of(0b11100000),
+    });
     const page = client.request(verbs.list, 1, { after: NO_ENTRY, limit: 2 });
     assert.ok("blobs" in page && page.more && page.blobs.length === 2);
     assert.deepEqual(client.request(verbs.delete, 1, { ids: [missing, ids[0] ?? missing] }), { deleted: 1 });
@@ -57,14 +67,21 @@ describe("channel", () => {
     assert.deepEqual(client.request(verbs.logHead, 1, { log }), { count: 0, head: NO_ENTRY });
     let head = NO_ENTRY;
     for (let i = 0; i < 30; i++) {
-      const answer = client.request(verbs.logAppend, 1, { log, previous: head, entry: randomBytes(i, 100 * i) });
+      const answer = client.request(verbs.logAppend, 1, {
+        log,
+        previous: head,
+        entry: randomBytes(i, 100 * i),
+      });
       assert.ok("count" in answer && answer.count === i + 1);
       head = answer.head;
     }
     const read = client.request(verbs.logRead, 2, { log, from: 3, limitBytes: 10_000 });
     assert.ok("entries" in read);
     assert.equal(read.entries, 11);
-    assert.equal(client.bytesOf(2).length, Array.from({ length: 11 }, (_, i) => 2 + 100 * (i + 3)).reduce((a, b) => a + b));
+    assert.equal(
+      client.bytesOf(2).length,
+      Array.from({ length: 11 }, (_, i) => 2 + 100 * (i + 3)).reduce((a, b) => a + b),
+    );
     const list = client.request(verbs.logList, 3, { after: NO_ENTRY });
     assert.deepEqual(list, { more: false, logs: [{ log, count: 30, head }] });
   });
@@ -140,17 +157,38 @@ describe("channel", () => {
   it("is closed by bulk that is not what comes next", () => {
     const bytes = randomBytes(1, 50_000);
     const cases: [string, (client: ClientBench) => void][] = [
-      ["with a hole", (client) => { client.sendBulk(1, 4000, bytes.subarray(4000, 8000)); }],
-      ["from the front again", (client) => {
-        client.sendBulk(1, 0, bytes.subarray(0, 4000));
-        client.sendBulk(1, 0, bytes.subarray(0, 4000));
-      }],
-      ["for no request", (client) => { client.sendBulk(2, 0, bytes.subarray(0, 10)); }],
-      ["without bytes", (client) => { client.sendPayload(Uint8Array.of(2, 0, 1, 0, 0, 0, 0)); }],
-      ["past the end", (client) => {
-        client.upload(1, bytes, 0, 48_000);
-        client.sendBulk(1, 48_000, new Uint8Array(2001));
-      }],
+      [
+        "with a hole",
+        (client) => {
+          client.sendBulk(1, 4000, bytes.subarray(4000, 8000));
+        },
+      ],
+      [
+        "from the front again",
+        (client) => {
+          client.sendBulk(1, 0, bytes.subarray(0, 4000));
+          client.sendBulk(1, 0, bytes.subarray(0, 4000));
+        },
+      ],
+      [
+        "for no request",
+        (client) => {
+          client.sendBulk(2, 0, bytes.subarray(0, 10));
+        },
+      ],
+      [
+        "without bytes",
+        (client) => {
+          client.sendPayload(Uint8Array.of(2, 0, 1, 0, 0, 0, 0));
+        },
+      ],
+      [
+        "past the end",
+        (client) => {
+          client.upload(1, bytes, 0, 48_000);
+          client.sendBulk(1, 48_000, new Uint8Array(2001));
+        },
+      ],
     ];
     for (const [what, misbehave] of cases) {
       const bench = online();

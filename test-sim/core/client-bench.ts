@@ -19,7 +19,15 @@ import {
   reply,
   writeBulkHeader,
 } from "../../firmware/protocol/session";
-import { ANSWER_BIT, FAILURE, PUT_READY, decodeControl, encodeControl, failure, putReady } from "../../firmware/protocol/verbs";
+import {
+  ANSWER_BIT,
+  FAILURE,
+  PUT_READY,
+  decodeControl,
+  encodeControl,
+  failure,
+  putReady,
+} from "../../firmware/protocol/verbs";
 import type { Control, Failure, Verb } from "../../firmware/protocol/verbs";
 import { DEVICE, SECRET } from "./device-bench";
 import type { DeviceBench } from "./device-bench";
@@ -57,10 +65,17 @@ export class ClientBench {
   }
 
   /** Returns whether the device's proof was right. */
-  handshake(options: { secret?: Uint8Array; pairing?: Uint8Array; name?: string; finish?: Uint8Array } = {}): boolean {
+  handshake(
+    options: { secret?: Uint8Array; pairing?: Uint8Array; name?: string; finish?: Uint8Array } = {},
+  ): boolean {
     const { secret = SECRET, name = DEVICE } = options;
     const nonce = new Uint8Array(32).fill(this.channel);
-    const asked = { minVersion: 1, maxVersion: 1, pairing: options.pairing ?? pairingId(nodeCrypto, secret), nonce };
+    const asked = {
+      minVersion: 1,
+      maxVersion: 1,
+      pairing: options.pairing ?? pairingId(nodeCrypto, secret),
+      nonce,
+    };
     this.#sendHandshake(HandshakeStep.init, encode(init, asked));
     const frame = this.bench.relay.take(FrameType.data, this.channel);
     this.collect();
@@ -138,12 +153,15 @@ export class ClientBench {
 
   /** Sends a blob from `from`, keeping to the credit. */
   upload(number: number, bytes: Uint8Array, from: number, to = bytes.length): void {
-    for (let at = from; at < to && this.closedReason === undefined; ) {
+    for (let at = from; at < to && this.closedReason === undefined;) {
       const end = Math.min(to, at + 4000);
       if (this.creditBytes < end - at + FRAME_HEADER_BYTES + BULK_HEADER_BYTES) {
         this.bench.turns.run();
         this.collect();
-        assert.ok(this.creditBytes >= end - at + FRAME_HEADER_BYTES + BULK_HEADER_BYTES, "no credit came back");
+        assert.ok(
+          this.creditBytes >= end - at + FRAME_HEADER_BYTES + BULK_HEADER_BYTES,
+          "no credit came back",
+        );
       }
       this.sendBulk(number, at, bytes.subarray(at, end));
       at = end;
@@ -156,17 +174,28 @@ export class ClientBench {
   }
 
   #grant(payloadBytes: number): void {
-    if (this.isReading) this.bench.relay.send(FrameType.credit, this.channel, link.credit, { bytes: FRAME_HEADER_BYTES + payloadBytes });
+    if (this.isReading)
+      this.bench.relay.send(FrameType.credit, this.channel, link.credit, {
+        bytes: FRAME_HEADER_BYTES + payloadBytes,
+      });
   }
 
   /** Takes what the device has sent on this channel. */
   collect(): void {
     const { relay } = this.bench;
-    for (let frame = relay.take(FrameType.credit, this.channel); frame; frame = relay.take(FrameType.credit, this.channel)) {
+    for (
+      let frame = relay.take(FrameType.credit, this.channel);
+      frame;
+      frame = relay.take(FrameType.credit, this.channel)
+    ) {
       this.creditBytes += decode(link.credit, frame.payload).bytes;
     }
     if (this.#in) {
-      for (let frame = relay.take(FrameType.data, this.channel); frame; frame = relay.take(FrameType.data, this.channel)) {
+      for (
+        let frame = relay.take(FrameType.data, this.channel);
+        frame;
+        frame = relay.take(FrameType.data, this.channel)
+      ) {
         this.#take(frame.payload);
       }
     }
@@ -178,7 +207,11 @@ export class ClientBench {
     if (payload[0] === PayloadKind.bulk) {
       const { request, offsetBytes } = readBulkHeader(payload);
       const pieces = this.bulk.get(request) ?? [];
-      assert.equal(offsetBytes, pieces.reduce((sum, piece) => sum + piece.length, 0), "bulk out of order");
+      assert.equal(
+        offsetBytes,
+        pieces.reduce((sum, piece) => sum + piece.length, 0),
+        "bulk out of order",
+      );
       pieces.push(payload.slice(BULK_HEADER_BYTES));
       this.bulk.set(request, pieces);
     } else {

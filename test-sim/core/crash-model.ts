@@ -55,7 +55,10 @@ export class CrashRun {
     if (!this.#stored.has(hex)) this.#open.set(hex, bytes);
     const given = bytes.slice();
     if (options.wrong) given[size - 1] = (given[size - 1] ?? 0) ^ 1;
-    const outcome = this.bench.put(given, { id, ...(options.stopAt === undefined ? {} : { stopAt: options.stopAt }) });
+    const outcome = this.bench.put(given, {
+      id,
+      ...(options.stopAt === undefined ? {} : { stopAt: options.stopAt }),
+    });
     if (!options.wrong) this.#sent.set(hex, outcome.sentBytes);
     this.#checkPower();
     if (outcome.result === "stored" || outcome.result === "wasStored") {
@@ -102,14 +105,23 @@ export class CrashRun {
   /** After a reboot. */
   check(): void {
     const { bench } = this;
-    assert.ok(bench.card.state === CardState.ok || bench.card.state === CardState.full, bench.lines.join("\n"));
+    assert.ok(
+      bench.card.state === CardState.ok || bench.card.state === CardState.full,
+      bench.lines.join("\n"),
+    );
     const listed = new Set(bench.list().map(hexOf));
     for (const [hex, bytes] of this.#stored) {
-      assert.ok(listed.has(hex), `lost: blob ${hex.slice(0, 8)} of ${String(bytes.length)} bytes is not listed`);
+      assert.ok(
+        listed.has(hex),
+        `lost: blob ${hex.slice(0, 8)} of ${String(bytes.length)} bytes is not listed`,
+      );
     }
     for (const hex of listed) {
       const id = new Uint8Array(Buffer.from(hex, "hex"));
-      assert.ok(this.#stored.has(hex) || this.#open.has(hex), `blob ${hex.slice(0, 8)} is listed although it is gone`);
+      assert.ok(
+        this.#stored.has(hex) || this.#open.has(hex),
+        `blob ${hex.slice(0, 8)} is listed although it is gone`,
+      );
       assert.ok(bench.blobs.has(id), `listed and not had: ${hex.slice(0, 8)}`);
       assert.equal(hexOf(sha256(bench.read(id))), hex, `torn: blob ${hex.slice(0, 8)}`);
     }
@@ -122,8 +134,9 @@ export class CrashRun {
     for (const [hex, bytes] of [...this.#open]) {
       const sent = this.#sent.get(hex);
       const outcome = this.bench.put(bytes);
-      if (isEvicting && outcome.result instanceof Refusal && outcome.result.code === FailureCode.cardFull) continue;
-      assert.ok(outcome.result === "stored" || outcome.result === "wasStored", `${String(outcome.result)}`);
+      if (isEvicting && outcome.result instanceof Refusal && outcome.result.code === FailureCode.cardFull)
+        continue;
+      assert.ok(outcome.result === "stored" || outcome.result === "wasStored", String(outcome.result));
       if (sent !== undefined && outcome.result === "stored" && !isEvicting) {
         const lost = sent - (outcome.resumedAt ?? 0);
         assert.ok(lost <= 2 * this.bench.limits.syncBytes, `${String(lost)} bytes have to be sent again`);
@@ -137,7 +150,7 @@ export class CrashRun {
       const entry = randomBytes(99, 777);
       const outcome = this.bench.append(id, this.bench.logs.head(id).head, entry);
       if (isEvicting && outcome instanceof Refusal && outcome.code === FailureCode.cardFull) continue;
-      assert.ok(outcome && !(outcome instanceof Refusal), String(outcome));
+      assert.ok(outcome && !(outcome instanceof Refusal), JSON.stringify(outcome));
       entries.push(entry);
     }
     this.check();
@@ -159,7 +172,12 @@ export class CrashRun {
   /** Every file is one whose creation was confirmed: anything else may share clusters with what is made next. */
   #checkFiles(): void {
     const { storage } = this.bench;
-    for (const folder of ["", "blobs", "logs", ...Array.from({ length: 256 }, (_, i) => `blobs/${hexOf(Uint8Array.of(i))}`)]) {
+    for (const folder of [
+      "",
+      "blobs",
+      "logs",
+      ...Array.from({ length: 256 }, (_, i) => `blobs/${hexOf(Uint8Array.of(i))}`),
+    ]) {
       const scan = storage.scan(folder);
       for (let entry = scan.next(); entry; entry = scan.next()) {
         if (entry.isDirectory) continue;

@@ -60,7 +60,9 @@ function cutEverywhere(name: string, script: (run: CrashRun) => void, card = CAR
       const writes = whole.bench.simCard.writes - before;
       for (let write = 1; write <= writes; write++) {
         if (only && only[1] !== write) continue;
-        replayable(name, seed, write, () => { cutOnce(benchOf(initialised, card, seed * 100_000 + write), script, { seed, write, isEvicting }); });
+        replayable(name, seed, write, () => {
+          cutOnce(benchOf(initialised, card, seed * 100_000 + write), script, { seed, write, isEvicting });
+        });
       }
     }
   });
@@ -98,7 +100,9 @@ function replayable(name: string, seed: number, write: number, action: () => voi
   try {
     action();
   } catch (error) {
-    throw new Error(`${name}: COFFER_CRASH=${String(seed)}:${String(write)}: ${String(error)}`, { cause: error });
+    throw new Error(`${name}: COFFER_CRASH=${String(seed)}:${String(write)}: ${String(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -8,7 +8,14 @@ import { BOARD_LIMITS } from "../../firmware/core/device-config";
 import type { DeviceConfig, DeviceLimits } from "../../firmware/core/device-config";
 import { Device } from "../../firmware/core/device";
 import { ConnectionError } from "../../firmware/core/io";
-import type { ConnectionErrorCode, Discovery, Entropy, Network, SecureSocket, SecureSocketOptions } from "../../firmware/core/io";
+import type {
+  ConnectionErrorCode,
+  Discovery,
+  Entropy,
+  Network,
+  SecureSocket,
+  SecureSocketOptions,
+} from "../../firmware/core/io";
 import { nodeCrypto } from "../../firmware/platform/node/node-crypto";
 import { FRAME_HEADER_BYTES, FrameType, encodeFrame, readFrameHeader } from "../../firmware/protocol/frame";
 import * as link from "../../firmware/protocol/link-messages";
@@ -48,8 +55,12 @@ export class RelayEnd {
     get writableBytes() {
       return end.isClosed ? 0 : Math.min(end.roomBytes, 100_000);
     },
-    write: (bytes: Uint8Array) => { end.#write(bytes); },
-    close: () => { end.isClosed = true; },
+    write: (bytes: Uint8Array) => {
+      end.#write(bytes);
+    },
+    close: () => {
+      end.isClosed = true;
+    },
   }))(this);
 
   /** The handshake is done. */
@@ -86,7 +97,9 @@ export class RelayEnd {
 
   /** Removes and returns the next frame of a type, wherever it is among what the device has sent. */
   take(type: number, channel?: number): Frame | undefined {
-    const at = this.frames.findIndex((frame) => frame.type === type && (channel === undefined || frame.channel === channel));
+    const at = this.frames.findIndex(
+      (frame) => frame.type === type && (channel === undefined || frame.channel === channel),
+    );
     return at < 0 ? undefined : this.frames.splice(at, 1)[0];
   }
 
@@ -173,7 +186,9 @@ export class DeviceBench {
       reset: { reason: "powerOn", restart: () => undefined },
       preferences: {
         get: (key) => preferences.get(key),
-        set: (key, value) => { preferences.set(key, value.slice()); },
+        set: (key, value) => {
+          preferences.set(key, value.slice());
+        },
       },
       memory: { read: () => undefined },
       storage: this.simCard,
@@ -201,7 +216,7 @@ export class DeviceBench {
     assert.ok(frame, "no hello");
     this.relay.send(FrameType.welcome, 0, link.welcome, {
       version: 1,
-      maxFrameBytes: 16384,
+      maxFrameBytes: 16378,
       heartbeatSeconds: 20,
       unixMs: 0,
       relay: "test",
@@ -215,7 +230,7 @@ export class DeviceBench {
     this.relay.send(FrameType.open, channel, link.open, {
       peer: "client1",
       creditBytes: WINDOW_BYTES,
-      maxFrameBytes: 16384,
+      maxFrameBytes: 16378,
       ...options,
     });
     const accepted = this.relay.take(FrameType.accept, channel);

@@ -16,7 +16,7 @@ function fill(bench: StoreBench, sizes: readonly number[], log = LOG): Uint8Arra
   return sizes.map((size, i) => {
     const entry = randomBytes(i + 1, size);
     const outcome = bench.append(log, bench.logs.head(log).head, entry);
-    assert.ok(outcome && !(outcome instanceof Refusal), String(outcome));
+    assert.ok(outcome && !(outcome instanceof Refusal), JSON.stringify(outcome));
     return entry;
   });
 }
@@ -78,7 +78,9 @@ describe("log store", () => {
     const { head } = bench.logs.head(LOG);
     const outcomes: string[] = [];
     for (const size of [5, 6]) {
-      bench.logs.append(LOG, head, randomBytes(size, size), (error) => outcomes.push(error ? (error as Error).name : "ok"));
+      bench.logs.append(LOG, head, randomBytes(size, size), (error) =>
+        outcomes.push(error ? (error as Error).name : "ok"),
+      );
     }
     bench.turns.run();
     assert.deepEqual(outcomes, ["ok", "Refusal"]);
@@ -108,13 +110,19 @@ describe("log store", () => {
 
   it("names the entry that does not read as it was written", () => {
     const bench = new StoreBench();
-    const entries = fill(bench, Array.from({ length: 30 }, () => 3000));
+    const entries = fill(
+      bench,
+      Array.from({ length: 30 }, () => 3000),
+    );
     // 3072 bytes each on the card: this is in the middle of entry 4.
     bench.simCard.corrupt(`logs/${NAME}-00000000`, 512 + 4 * 3072 + 1000);
     const reader = bench.logs.open(LOG, 0);
     const buffer = new Uint8Array(4096);
     for (let i = 0; i < 4; i++) assert.deepEqual(buffer.slice(2, reader.read(buffer)), entries[i]);
-    assert.match(corruption(() => reader.read(buffer)), /entry 4 /);
+    assert.match(
+      corruption(() => reader.read(buffer)),
+      /entry 4 /,
+    );
     assert.deepEqual(bench.entries(LOG, 5), entries.slice(5));
   });
 
@@ -123,8 +131,14 @@ describe("log store", () => {
     fill(bench, [100, 100, 100, 100]);
     bench.simCard.corrupt(`logs/${NAME}-00000000`, 512 + 2 * 512 + 10);
     bench.reboot();
-    assert.match(corruption(() => bench.logs.head(LOG)), /entry 2 /);
-    assert.equal(refusal(bench.append(LOG, NO_ENTRY, randomBytes(1, 1)), FailureCode.corrupt).code, FailureCode.corrupt);
+    assert.match(
+      corruption(() => bench.logs.head(LOG)),
+      /entry 2 /,
+    );
+    assert.equal(
+      refusal(bench.append(LOG, NO_ENTRY, randomBytes(1, 1)), FailureCode.corrupt).code,
+      FailureCode.corrupt,
+    );
     assert.equal(bench.logs.list(NO_ENTRY).logs.length, 1);
   });
 
@@ -140,10 +154,16 @@ describe("log store", () => {
 
   it("says where a segment is missing", () => {
     const bench = new StoreBench();
-    fill(bench, Array.from({ length: 50 }, () => 3000));
+    fill(
+      bench,
+      Array.from({ length: 50 }, () => 3000),
+    );
     bench.storage.remove(`logs/${NAME}-00000001`);
     bench.reboot();
-    assert.match(corruption(() => bench.entries(LOG)), /entry 21 /);
+    assert.match(
+      corruption(() => bench.entries(LOG)),
+      /entry 21 /,
+    );
     assert.equal(bench.logs.head(LOG).count, 50);
   });
 
@@ -156,7 +176,10 @@ describe("log store", () => {
       if (outcome instanceof Refusal) assert.equal(outcome.code, FailureCode.cardFailed);
     }
     bench.turns.run();
-    fill(bench, Array.from({ length: 40 }, () => 3000));
+    fill(
+      bench,
+      Array.from({ length: 40 }, () => 3000),
+    );
     bench.reboot();
     assert.ok(bench.entries(LOG).length >= 42);
   });

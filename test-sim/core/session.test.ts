@@ -41,7 +41,10 @@ describe("session", () => {
 
   it("is closed for a client that names a pairing and does not know its secret", () => {
     const client = new ClientBench(online(), 1);
-    const isGenuine = client.handshake({ secret: new Uint8Array(32).fill(9), pairing: pairingId(nodeCrypto, SECRET) });
+    const isGenuine = client.handshake({
+      secret: new Uint8Array(32).fill(9),
+      pairing: pairingId(nodeCrypto, SECRET),
+    });
     assert.equal(isGenuine, false);
     assert.equal(client.closedReason, CloseReason.authentication);
   });
@@ -159,7 +162,11 @@ describe("session", () => {
     const odd = { ...verbs.status, type: 99 };
     const unknown = client.request(odd, 1, {});
     assert.ok("code" in unknown && unknown.code === FailureCode.unknownVerb);
-    const short = client.request({ ...verbs.get, request: verbs.status.request } as unknown as typeof verbs.status, 2, {});
+    const short = client.request(
+      { ...verbs.get, request: verbs.status.request } as unknown as typeof verbs.status,
+      2,
+      {},
+    );
     assert.ok("code" in short && short.code === FailureCode.badRequest);
     assert.ok("device" in client.request(verbs.status, 3, {}));
   });

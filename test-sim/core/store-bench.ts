@@ -17,7 +17,12 @@ import { SeededEntropy } from "../seeded-entropy";
 import { Turns } from "./turns";
 
 /** Small numbers, so that a short test has many writes. */
-export const SMALL_LIMITS: DeviceLimits = { ...BOARD_LIMITS, writeBytes: 1024, syncBytes: 8192, windowBytes: 4096 };
+export const SMALL_LIMITS: DeviceLimits = {
+  ...BOARD_LIMITS,
+  writeBytes: 1024,
+  syncBytes: 8192,
+  windowBytes: 4096,
+};
 
 export function sha256(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(createHash("sha256").update(bytes).digest());
@@ -46,7 +51,9 @@ export class StoreBench {
   card: Card;
   #entropySeed: number;
 
-  constructor(options: SimCardOptions & { limits?: DeviceLimits; simCard?: SimCard; cutAtWrite?: number } = {}) {
+  constructor(
+    options: SimCardOptions & { limits?: DeviceLimits; simCard?: SimCard; cutAtWrite?: number } = {},
+  ) {
     this.turns = new Turns();
     this.limits = options.limits ?? SMALL_LIMITS;
     const sim = { capacityBytes: 64 * 2 ** 20, clusterBytes: 4096, ...options, defer: this.turns.defer };

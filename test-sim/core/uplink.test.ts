@@ -24,15 +24,24 @@ function delays(bench: DeviceBench): number[] {
 describe("uplink", () => {
   it("speaks first, and says what it takes", () => {
     const bench = new DeviceBench();
-    assert.deepEqual({ ...bench.relay.options, onReadable: 0, onWritable: 0, onError: 0 }, {
-      host: "relay.example.org",
-      port: 7443,
-      onReadable: 0,
-      onWritable: 0,
-      onError: 0,
-    });
+    assert.deepEqual(
+      { ...bench.relay.options, onReadable: 0, onWritable: 0, onError: 0 },
+      {
+        host: "relay.example.org",
+        port: 7443,
+        onReadable: 0,
+        onWritable: 0,
+        onError: 0,
+      },
+    );
     const hello = bench.welcome();
-    assert.deepEqual(hello, { minVersion: 1, maxVersion: 1, maxFrameBytes: 4096, maxChannels: 4, software: "coffer 0.1.0" });
+    assert.deepEqual(hello, {
+      minVersion: 1,
+      maxVersion: 1,
+      maxFrameBytes: 4096,
+      maxChannels: 4,
+      software: "coffer 0.1.0",
+    });
     assert.deepEqual(bench.states, ["online"]);
   });
 

@@ -23,10 +23,14 @@ export class FilePreferences implements Preferences {
 
   set(key: string, value: Uint8Array): void {
     if (!KEY.test(key)) throw new RangeError(`key: expected 1..15 characters of [a-z0-9], got ${key}`);
-    if (value.length > MAX_VALUE_BYTES) throw new RangeError(`value: expected at most ${String(MAX_VALUE_BYTES)} bytes`);
+    if (value.length > MAX_VALUE_BYTES)
+      throw new RangeError(`value: expected at most ${String(MAX_VALUE_BYTES)} bytes`);
     this.#values.set(key, Buffer.from(value).toString("base64"));
     const next = `${this.#path}.new`;
-    writeFileSync(next, `${JSON.stringify(Object.fromEntries(this.#values), undefined, 2)}\n`, { mode: 0o600, flush: true });
+    writeFileSync(next, `${JSON.stringify(Object.fromEntries(this.#values), undefined, 2)}\n`, {
+      mode: 0o600,
+      flush: true,
+    });
     renameSync(next, this.#path);
     const folder = openSync(dirname(this.#path), "r");
     try {
@@ -43,7 +47,8 @@ function read(path: string): Map<string, string> {
   try {
     const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
     if (typeof parsed === "object" && parsed !== null) {
-      for (const [key, value] of Object.entries(parsed)) if (typeof value === "string") values.set(key, value);
+      for (const [key, value] of Object.entries(parsed))
+        if (typeof value === "string") values.set(key, value);
     }
   } catch {
     return new Map();

@@ -66,7 +66,9 @@ export class FolderStorage implements Storage {
         fd,
         sizeBytes: mode === "create" ? 0 : fstatSync(fd).size,
         freeBytes: () => this.space().freeBytes,
-        syncNames: (done) => { this.#syncNames(done); },
+        syncNames: (done) => {
+          this.#syncNames(done);
+        },
       });
     });
   }
@@ -160,7 +162,9 @@ class FolderFile implements StorageFile {
     this.#fd = options.fd;
     this.#freeBytes = () => options.freeBytes();
     this.#sizeBytes = options.sizeBytes;
-    this.#syncNames = (done) => { options.syncNames(done); };
+    this.#syncNames = (done) => {
+      options.syncNames(done);
+    };
   }
 
   get sizeBytes(): number {
@@ -192,7 +196,8 @@ class FolderFile implements StorageFile {
         this.#aheadTo = positionBytes + this.#readFully(this.#ahead, positionBytes);
       }
       const count = Math.max(0, Math.min(into.length, this.#aheadTo - positionBytes));
-      if (this.#ahead) this.#ahead.copy(into, 0, positionBytes - this.#aheadFrom, positionBytes - this.#aheadFrom + count);
+      if (this.#ahead)
+        this.#ahead.copy(into, 0, positionBytes - this.#aheadFrom, positionBytes - this.#aheadFrom + count);
       return count;
     });
   }
@@ -203,7 +208,7 @@ class FolderFile implements StorageFile {
     }
     this.#try(() => {
       this.#aheadTo = this.#aheadFrom;
-      for (let done = 0; done < bytes.length; ) {
+      for (let done = 0; done < bytes.length;) {
         done += writeSync(this.#fd, bytes, done, bytes.length - done, positionBytes + done);
       }
     });

@@ -25,7 +25,8 @@ export function takeLock(path: string): () => void {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       const found = read(path);
-      if (found !== undefined && (isAlive(found) || attempt === 10)) throw new LockedError(path, found.trim());
+      if (found !== undefined && (isAlive(found) || attempt === 10))
+        throw new LockedError(path, found.trim());
       if (found !== undefined) removeStale(path, found);
     } finally {
       rmSync(draft, { force: true });

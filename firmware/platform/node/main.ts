@@ -44,7 +44,9 @@ export async function runNode(options: NodeOptions): Promise<void> {
   try {
     const stop = new AbortController();
     const isStopped = new Promise<void>((resolve) => {
-      const end = (): void => { resolve(); };
+      const end = (): void => {
+        resolve();
+      };
       if (signal.aborted) end();
       signal.addEventListener("abort", end, { once: true });
       stop.signal.addEventListener("abort", end, { once: true });
@@ -61,15 +63,21 @@ export async function runNode(options: NodeOptions): Promise<void> {
       clock: nodeClock,
       timers: nodeTimers,
       entropy: nodeEntropy,
-      log: nodeLog((line) => { options.log(line); }),
-      reset: nodeReset(() => { stop.abort(); }),
+      log: nodeLog((line) => {
+        options.log(line);
+      }),
+      reset: nodeReset(() => {
+        stop.abort();
+      }),
       preferences: new FilePreferences({ path: join(folder, "preferences.json") }),
       memory: nodeMemory,
       storage: new FolderStorage({ root }),
       crypto: nodeCrypto,
       network: new TlsNetwork({ identity: options.identity }),
       ...(options.discovery ? { discovery: options.discovery } : {}),
-      onState: (state) => { options.onState?.(state); },
+      onState: (state) => {
+        options.onState?.(state);
+      },
     });
     await isStopped;
     device.close();

@@ -15,7 +15,8 @@ interface NodeTimer {
 /** A delay of 0 is the next turn of the event loop, which setTimeout would make a millisecond. */
 export const nodeTimers: Timers = {
   set: (delayMs, callback): TimerHandle => {
-    const timer: NodeTimer = delayMs > 0 ? { timeout: setTimeout(callback, delayMs) } : { immediate: setImmediate(callback) };
+    const timer: NodeTimer =
+      delayMs > 0 ? { timeout: setTimeout(callback, delayMs) } : { immediate: setImmediate(callback) };
     return timer;
   },
   clear: (handle) => {
@@ -47,6 +48,10 @@ export function nodeReset(restart: () => void): Reset {
 export const nodeMemory: MemoryMeter = {
   read: () => {
     const { rss, heapUsed, external } = process.memoryUsage();
-    return { usedBytes: heapUsed + external, peakBytes: Math.max(rss, process.resourceUsage().maxRSS * 1024), limitBytes: 0 };
+    return {
+      usedBytes: heapUsed + external,
+      peakBytes: Math.max(rss, process.resourceUsage().maxRSS * 1024),
+      limitBytes: 0,
+    };
   },
 };

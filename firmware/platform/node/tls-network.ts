@@ -88,8 +88,12 @@ class TlsSecureSocket implements SecureSocket {
       this.#isReady = true;
       this.#options.onWritable(this.writableBytes);
     });
-    socket.on("error", (error) => { this.#fail(connectionError(error, this.#isReady)); });
-    socket.on("end", () => { this.#fail(new ConnectionError("closed", "the relay closed the connection")); });
+    socket.on("error", (error: Error) => {
+      this.#fail(connectionError(error, this.#isReady));
+    });
+    socket.on("end", () => {
+      this.#fail(new ConnectionError("closed", "the relay closed the connection"));
+    });
     socket.on("close", () => {
       this.#fail(new ConnectionError(this.#isReady ? "lost" : "rejected", "the connection broke"));
     });
@@ -128,7 +132,7 @@ class TlsSecureSocket implements SecureSocket {
   write(bytes: Uint8Array): void {
     if (this.#isClosed) return;
     if (bytes.length > this.writableBytes) throw new RangeError("write: more than writableBytes");
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       this.#piece ??= this.#spare.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES);
       const part = Math.min(PIECE_BYTES - this.#pieceBytes, bytes.length - at);
       this.#piece.set(bytes.subarray(at, at + part), this.#pieceBytes);
@@ -157,7 +161,9 @@ class TlsSecureSocket implements SecureSocket {
     this.#socket.end();
     // What was written last may still go out; a peer that does not take it holds the socket no longer than this.
     this.#socket.resume();
-    setTimeout(() => { this.#socket.destroy(); }, 1000).unref();
+    setTimeout(() => {
+      this.#socket.destroy();
+    }, 1000).unref();
   }
 
   #send(): void {
@@ -219,7 +225,15 @@ function judge(host: string, certificate: PeerCertificate): Error | undefined {
   return checkServerIdentity(host, certificate);
 }
 
-const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "EADDRNOTAVAIL"];
+const UNREACHABLE = [
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "EADDRNOTAVAIL",
+];
 
 function connectionError(error: Error, isReady: boolean): ConnectionError {
   const code = (error as NodeJS.ErrnoException).code ?? "";
@@ -227,6 +241,7 @@ function connectionError(error: Error, isReady: boolean): ConnectionError {
   if (UNREACHABLE.includes(code) || error instanceof AggregateError) kind = "unreachable";
   // The relay's alert about our certificate, in TLS 1.3 after the handshake has ended for this side.
   else if (code.startsWith("ERR_SSL_") && code.includes("ALERT")) kind = "rejected";
-  else if (!isReady && (code === "ECONNRESET" || code === "EPIPE" || code.startsWith("ERR_SSL_"))) kind = "rejected";
+  else if (!isReady && (code === "ECONNRESET" || code === "EPIPE" || code.startsWith("ERR_SSL_")))
+    kind = "rejected";
   return new ConnectionError(kind, error.message || code, { cause: error });
 }

@@ -156,7 +156,7 @@ export class TestLink {
   #receive(bytes: Buffer): void {
     this.#rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, bytes]) : bytes;
     for (;;) {
-      const header = readFrameHeader(this.#rest, 0, 16384);
+      const header = readFrameHeader(this.#rest, 0, 16378);
       const end = FRAME_HEADER_BYTES + (header?.payloadBytes ?? 0);
       if (!header || this.#rest.length < end) return;
       const frame = {
@@ -178,7 +178,7 @@ export class TestLink {
         decode(messages.hello, payload);
         this.send(FrameType.welcome, 0, messages.welcome, {
           version: 1,
-          maxFrameBytes: 16384,
+          maxFrameBytes: 16378,
           heartbeatSeconds: options.heartbeatSeconds ?? 20,
           unixMs: Date.now(),
           relay: "relay1",

@@ -94,10 +94,10 @@ message(
 message(
   "welcome",
   "link.welcome",
-  { version: 1, maxFrameBytes: 16384, heartbeatSeconds: 30, unixMs: 1767225600123, relay: "home" },
+  { version: 1, maxFrameBytes: 16378, heartbeatSeconds: 30, unixMs: 1767225600123, relay: "home" },
   [
     u8("version", 1),
-    u16("maxFrameBytes", 16384),
+    u16("maxFrameBytes", 16378),
     u16("heartbeatSeconds", 30),
     u64("unixMs", 1767225600123),
     ...text("relay", "home"),
@@ -131,10 +131,10 @@ message(
     ...text("software", ""),
   ],
 );
-message("open", "link.open", { peer: "cam1", creditBytes: 1048576, maxFrameBytes: 16384 }, [
+message("open", "link.open", { peer: "cam1", creditBytes: 1048576, maxFrameBytes: 16378 }, [
   ...text("peer", "cam1"),
   u32("creditBytes", 1048576),
-  u16("maxFrameBytes", 16384),
+  u16("maxFrameBytes", 16378),
 ]);
 message("accept", "link.accept", { creditBytes: 65536, maxFrameBytes: 4096 }, [
   raw("by hand", "00010000" + "1000"),
@@ -456,13 +456,13 @@ const frames: FrameVectors = {
     frame("accept", 17, 1, payloadOf("accept")),
     frame("close", 18, 256, "0003"),
     frame("data", 19, 65535, "02" + "0001" + "00000000" + "ab"),
-    frame("data, the largest", 19, 1, "02" + pattern(16383, 0)),
+    frame("data, the largest", 19, 1, "02" + pattern(16377, 0)),
     frame("credit", 20, 1, "00010000"),
     frame("a type nobody knows", 99, 1, ""),
   ],
   invalid: [
-    { name: "reserved byte set", bytes: "130100010000", maxPayloadBytes: 16384, error: "range" },
-    { name: "payload above 16384", bytes: "130000014001", maxPayloadBytes: 16384, error: "range" },
+    { name: "reserved byte set", bytes: "130100010000", maxPayloadBytes: 16378, error: "range" },
+    { name: "payload above 16378", bytes: "130000013ffb", maxPayloadBytes: 16378, error: "range" },
     { name: "payload above what was agreed", bytes: "130000011001", maxPayloadBytes: 4096, error: "range" },
   ],
   bulk: [

@@ -1,0 +1,21 @@
+import { World } from "/work/main/test-sim/e2e/world";
+import { boardIn, bootInto } from "/work/main/test-sim/e2e/board-in-world";
+import { SimCard } from "/work/main/test-sim/card";
+import { makeSampleTree } from "/work/main/test-sim/e2e/sample-tree";
+import { Board } from "/work/main/test-sim/board";
+import { State } from "/work/main/host-tools/state";
+const world = await World.create();
+await world.startRelay();
+const state = new State(world.home);
+const { key, chain, ca } = await state.loadIdentity("device", "cam1");
+const { pairingSecret } = await state.loadDevice("cam1");
+const board = new Board({ name: "cam1", identity: { key, cert: chain, ca }, card: new SimCard({seed:1}), relay: { host: "127.0.0.1", port: world.port }, pairings: [pairingSecret],
+  onExit: (e) => { console.log("EXIT", e.reason, e.text.slice(-1500)); } , onLog: (l, m) => { console.log(l, m); }});
+await bootInto(world, board);
+await makeSampleTree(world.path("t"), { seed: 1, largeBytes: Number(process.argv[2] ?? 500000), smallFiles: 5 });
+const r = await world.coffer(["push", world.path("t"), "--device", "cam1"], { environment: { COFFER_PATIENCE: "2" } });
+console.log(r);
+console.log(JSON.stringify(board.counters), JSON.stringify(board.isRunning ? await board.collectGarbage(): 0));
+await board.cutPower();
+await world.close();
+process.exit(0);
