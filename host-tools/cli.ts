@@ -8,6 +8,7 @@ import { ExitStatus } from "./exit-status";
 import { watchSignals } from "./interruption";
 import packageJson from "./package.json" with { type: "json" };
 import { Refusal, describeRefusal, fromFileError } from "./refusal";
+import { arrangeWords } from "./word-order";
 
 export async function main(words: readonly string[]): Promise<number> {
   watchSignals();
@@ -20,7 +21,7 @@ export async function main(words: readonly string[]): Promise<number> {
 }
 
 function commandLine(words: readonly string[]): Argv<GlobalOptions> {
-  const line = yargs([...words])
+  const line = yargs(arrangeWords(words))
     .scriptName("coffer")
     .locale("en")
     .updateStrings(messages)

@@ -43,7 +43,7 @@ function splitNames(texts: readonly string[]): string[] {
 function unknownDevice(name: string, paired: readonly string[]): Refusal {
   if (!isName(name))
     return new Refusal("unknownDevice", `${JSON.stringify(name)} is no name of a device`, {
-      hint: "Everything after --device is taken for a device: put paths in front of it, or write -- between.",
+      hint: "Put paths in front of --device, or write -- before them.",
     });
   return new Refusal("unknownDevice", `no device named ${name} is paired with this computer`, {
     hint:

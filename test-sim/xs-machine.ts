@@ -39,7 +39,12 @@ export type XsEvent = Uint8Array | (() => Uint8Array | undefined);
 /** Events waiting for the machine; a board that produces more than this has lost its flow control. */
 const MAX_QUEUED_EVENTS = 4096;
 const HEAD_BYTES = 5;
-const COLLECT = Symbol("collect");
+
+/** Somebody waits for counters. */
+interface Waiter {
+  resolve: (counters: XsCounters) => void;
+  reject: (error: Error) => void;
+}
 
 /** Of host/xs-board.h: to the board, and from it. */
 const FrameType = {
@@ -61,13 +66,16 @@ export class XsMachine {
   readonly #child: ChildProcess;
   readonly #toBoard: Duplex;
   #input: Buffer = Buffer.alloc(0);
-  #queue: (XsEvent | typeof COLLECT)[] = [];
+  /** A waiter in the queue is an order to collect garbage. */
+  #queue: (XsEvent | Waiter)[] = [];
+  /** Whose collection is under way. */
+  #collector: Waiter | undefined;
   #isBusy = true;
   #isDead = false;
   #counters: XsCounters | undefined;
   #failureText = "";
   #diagnostics = "";
-  #idleWaiters: { resolve: (counters: XsCounters) => void; reject: (error: Error) => void }[] = [];
+  #idleWaiters: Waiter[] = [];
 
   /** Compiles the board if need be and boots the firmware; `idle()` tells when it has started. */
   static async start(options: XsMachineOptions): Promise<XsMachine> {
@@ -127,13 +135,13 @@ export class XsMachine {
     return new Promise((resolve, reject) => this.#idleWaiters.push({ resolve, reject }));
   }
 
-  /** Collects garbage, so that the counters tell what is live. */
+  /** Collects garbage, after what was sent so far; the counters tell what was live at that moment. */
   collectGarbage(): Promise<XsCounters> {
-    if (!this.#isDead) {
-      this.#queue.push(COLLECT);
+    if (this.#isDead) return this.idle();
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ resolve, reject });
       this.#next();
-    }
-    return this.idle();
+    });
   }
 
   /** Pulls the plug (SIGKILL). No host call is answered, no event delivered, from this moment on. */
@@ -150,8 +158,11 @@ export class XsMachine {
       const event = typeof next === "function" ? next() : next;
       if (event === undefined) continue;
       this.#isBusy = true;
-      if (event === COLLECT) this.#write(FrameType.Collect, Buffer.alloc(0));
-      else this.#write(FrameType.Event, event);
+      if (event instanceof Uint8Array) this.#write(FrameType.Event, event);
+      else {
+        this.#collector = event;
+        this.#write(FrameType.Collect, Buffer.alloc(0));
+      }
     }
   }
 
@@ -190,6 +201,8 @@ export class XsMachine {
       const counters = readCounters(payload);
       this.#counters = counters;
       this.#isBusy = false;
+      this.#collector?.resolve(counters);
+      this.#collector = undefined;
       this.#options.onIdle?.(counters);
       this.#next();
       if (this.#isSettled()) for (const waiter of this.#idleWaiters.splice(0)) waiter.resolve(counters);
@@ -233,12 +246,15 @@ export class XsMachine {
   #end(status: number | null, signal: NodeJS.Signals | null): XsExit {
     const wasKilled = this.#isDead;
     this.#isDead = true;
+    const waiters = this.#queue.filter((queued) => typeof queued === "object" && "resolve" in queued);
+    if (this.#collector) waiters.push(this.#collector);
+    waiters.push(...this.#idleWaiters.splice(0));
     this.#queue = [];
     const counters = this.#counters === undefined ? {} : { counters: this.#counters };
     const exit: XsExit = wasKilled
       ? { reason: "powerCut", text: "the plug was pulled", ...counters }
       : { ...describeExit(status, signal, this.#failureText || this.#diagnostics), ...counters };
-    for (const waiter of this.#idleWaiters.splice(0)) waiter.reject(endError(this.#options.name, exit));
+    for (const waiter of waiters) waiter.reject(endError(this.#options.name, exit));
     return exit;
   }
 }

@@ -26,11 +26,12 @@ const SLICE_COST = 256;
 const FOLDER_COST = 16;
 const HEADER_COST = 16;
 
+/** Returns what ends the work early; `done` comes all the same. */
 export function listBlobs(
   parts: StoreParts,
   options: { after: Uint8Array; limit: number; storedBytes(id: Uint8Array): number | undefined },
   done: (error: unknown, page?: BlobPage) => void,
-): void {
+): () => void {
   const lister = new Lister(parts, options);
   inSlices(
     parts.timers,
@@ -41,11 +42,15 @@ export function listBlobs(
       else done(undefined, { more: blobs.length > options.limit, blobs: blobs.slice(0, options.limit) });
     },
   );
+  return () => {
+    lister.isCancelled = true;
+  };
 }
 
 class Lister {
   /** One more than the page, to know whether there is more. */
   readonly blobs: ListedBlob[] = [];
+  isCancelled = false;
   readonly #parts: StoreParts;
   readonly #storedBytes: (id: Uint8Array) => number | undefined;
   readonly #wanted: number;
@@ -87,7 +92,7 @@ class Lister {
         this.#isScanning = true;
       } else return false;
     }
-    return this.blobs.length < this.#wanted;
+    return this.blobs.length < this.#wanted && !this.isCancelled;
   }
 
   get #isBatchFull(): boolean {

@@ -4,10 +4,11 @@
  * free. Partial and confirmed: it can be resumed. Anything else was never confirmed, so its clusters may be marked
  * free: it is removed now, because removing it later could free somebody else's. firmware/DESIGN.md "Boot".
  */
-import { MAX_UPLOADS } from "../protocol/limits";
+import { HASH_BYTES, MAX_UPLOADS } from "../protocol/limits";
 import { attempt } from "./attempt";
 import { readBlobState } from "./blob-header";
 import { isAlias } from "./fat-alias";
+import { fromHex } from "./hex";
 import { StorageError } from "./io";
 import type { StorageFile } from "./io";
 import { blobPath } from "./store-parts";
@@ -47,7 +48,7 @@ export function recoverBlobs(parts: StoreParts, isWritable: boolean, done: (erro
       parts.timers.set(0, next);
       return;
     }
-    const state = readBlobState(file, slot.id);
+    const state = readBlobState(file, fromHex(slot.hexId, HASH_BYTES) ?? new Uint8Array(0));
     if (state.kind === "stored" && isWritable) {
       // A commit that a killed process left to the operating system is not durable yet, and nobody was told it is.
       file.flush((error) => {

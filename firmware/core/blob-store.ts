@@ -24,11 +24,36 @@ import { Upload } from "./upload";
 import type { UploadEvents } from "./upload";
 
 /** A stored blob, open for reading; nobody deletes it meanwhile. */
-export interface BlobReader {
+export class BlobReader {
   readonly sizeBytes: number;
+  readonly #hexId: string;
+  /** How many read which blob: the store's. */
+  readonly #readers: Map<string, number>;
+  #file: StorageFile | undefined;
+
+  constructor(file: StorageFile, sizeBytes: number, hexId: string, readers: Map<string, number>) {
+    this.sizeBytes = sizeBytes;
+    this.#hexId = hexId;
+    this.#readers = readers;
+    this.#file = file;
+    readers.set(hexId, (readers.get(hexId) ?? 0) + 1);
+  }
+
   /** Fills `into` from `offsetBytes`; Refusal "corrupt" when the card gives less. */
-  read(into: Uint8Array, offsetBytes: number): void;
-  close(): void;
+  read(into: Uint8Array, offsetBytes: number): void {
+    if (this.#file?.read(into, BLOB_DATA_OFFSET + offsetBytes) !== into.length) {
+      throw new Refusal(FailureCode.corrupt, "this blob's file is shorter than it was written");
+    }
+  }
+
+  close(): void {
+    if (!this.#file) return;
+    this.#file.close();
+    this.#file = undefined;
+    const readers = (this.#readers.get(this.#hexId) ?? 1) - 1;
+    if (readers > 0) this.#readers.set(this.#hexId, readers);
+    else this.#readers.delete(this.#hexId);
+  }
 }
 
 export class BlobStore {
@@ -74,15 +99,10 @@ export class BlobStore {
   }
 
   /**
-   * Starts or resumes an upload; undefined when the blob is stored already. Throws Refusal or StorageError.
-   * `begin` is called with the upload, inside this call or, when the channel that had it is just gone, soon after.
+   * Starts or resumes an upload, unless the blob is stored already. Throws Refusal or StorageError.
+   * `events.onBegun` gets the upload inside this call or, when the channel that had it is just gone, soon after.
    */
-  put(
-    id: Uint8Array,
-    sizeBytes: number,
-    events: UploadEvents,
-    begin: (upload: Upload) => void,
-  ): "stored" | "started" {
+  put(id: Uint8Array, sizeBytes: number, events: UploadEvents): "stored" | "started" {
     if (sizeBytes > MAX_BLOB_BYTES) {
       throw new Refusal(FailureCode.tooLarge, `a blob has at most ${String(MAX_BLOB_BYTES)} bytes`);
     }
@@ -94,7 +114,7 @@ export class BlobStore {
       waiting.push(() => {
         attempt(
           () => {
-            if (this.put(id, sizeBytes, events, begin) === "stored") events.onStored(true);
+            if (this.put(id, sizeBytes, events) === "stored") events.onStored(true);
           },
           (error) => {
             events.onFailed(refusalOf(error));
@@ -116,16 +136,20 @@ export class BlobStore {
       hexId,
       sizeBytes,
       events,
-      onEnded: () => {
-        this.#uploads.delete(hexId);
-        const waiting = this.#waiting.get(hexId) ?? [];
-        this.#waiting.delete(hexId);
-        for (const retry of waiting) this.#parts.timers.set(0, retry);
-      },
+      owner: this,
     });
     this.#uploads.set(hexId, upload);
-    begin(upload);
+    events.onBegun(upload);
     return "started";
+  }
+
+  /** Of an upload: its file is closed and its slot says what it is. */
+  uploadEnded(hexId: string): void {
+    this.#uploads.delete(hexId);
+    const waiting = this.#waiting.get(hexId);
+    if (!waiting) return;
+    this.#waiting.delete(hexId);
+    for (const retry of waiting) this.#parts.timers.set(0, retry);
   }
 
   /** Opens a stored blob. Throws Refusal "notFound", "blobBusy" or StorageError. */
@@ -142,28 +166,12 @@ export class BlobStore {
       file.close();
       throw new Refusal(FailureCode.corrupt, "this blob's header does not read as it was written");
     }
-    this.#readers.set(hexId, (this.#readers.get(hexId) ?? 0) + 1);
-    let isOpen = true;
-    return {
-      sizeBytes: state.sizeBytes,
-      read: (into, offsetBytes) => {
-        if (file.read(into, BLOB_DATA_OFFSET + offsetBytes) !== into.length) {
-          throw new Refusal(FailureCode.corrupt, "this blob's file is shorter than it was written");
-        }
-      },
-      close: () => {
-        if (!isOpen) return;
-        isOpen = false;
-        file.close();
-        const readers = (this.#readers.get(hexId) ?? 1) - 1;
-        if (readers > 0) this.#readers.set(hexId, readers);
-        else this.#readers.delete(hexId);
-      },
-    };
+    return new BlobReader(file, state.sizeBytes, hexId, this.#readers);
   }
 
-  list(after: Uint8Array, limit: number, done: (error: unknown, page?: BlobPage) => void): void {
-    listBlobs(this.#parts, { after, limit, storedBytes: (id) => this.#storedBytes(id) }, done);
+  /** Returns what ends the work early; `done` comes all the same. */
+  list(after: Uint8Array, limit: number, done: (error: unknown, page?: BlobPage) => void): () => void {
+    return listBlobs(this.#parts, { after, limit, storedBytes: (id) => this.#storedBytes(id) }, done);
   }
 
   /** Deletes a blob or a partial upload; `done` with whether there was one, when that is durable. */

@@ -63,6 +63,10 @@ export class Card {
     });
   }
 
+  get limits(): DeviceLimits {
+    return this.#options.limits;
+  }
+
   /** One of CardState. */
   get state(): number {
     if (this.#state === CardState.ok && this.space().freeBytes < FULL_BYTES) return CardState.full;

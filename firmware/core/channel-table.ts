@@ -93,6 +93,13 @@ export class ChannelTable {
     }
   }
 
+  /** A channel closed itself. */
+  channelClosed(channel: Channel, reason: number): void {
+    this.#forget(channel.number);
+    if (reason === CloseReason.done) return;
+    this.#options.log.write("warn", `channel: closed ${channel.peer}, reason ${String(reason)}`);
+  }
+
   /** A frame of each channel in turn, until none has anything that it may send. */
   #goRound(): void {
     for (let idle = 0; idle < this.#order.length;) {
@@ -113,7 +120,7 @@ export class ChannelTable {
     if (!link) return;
     const message = decode(open, payload);
     if (this.#channels.has(number)) throw new DataError("range", `channel ${String(number)} is open already`);
-    const { limits, timers, log, context } = this.#options;
+    const { limits, timers, context } = this.#options;
     const refuse = (reason: number): void => {
       link.send(FrameType.close, number, encode(close, { reason }));
     };
@@ -136,14 +143,7 @@ export class ChannelTable {
       session: this.#options.newSession(),
       windowBytes: limits.windowBytes,
       maxRequests: limits.maxRequests,
-      onWake: () => {
-        this.pump();
-      },
-      onClosed: (reason) => {
-        this.#forget(number);
-        if (reason !== CloseReason.done)
-          log.write("warn", `channel: closed ${message.peer}, reason ${String(reason)}`);
-      },
+      owner: this,
     });
     this.#channels.set(number, channel);
     this.#order.push(channel);

@@ -14,6 +14,7 @@ import { encode } from "../protocol/message";
 import { BULK_HEADER_BYTES, PayloadKind, readBulkHeader, writeBulkHeader } from "../protocol/session";
 import { decodeControl } from "../protocol/verbs";
 import type { Link } from "./link";
+import type { RequestOwner } from "./request";
 import { RequestTable } from "./request-table";
 import type { DeviceSession } from "./session";
 import type { TimerHandle, Timers } from "./io";
@@ -28,10 +29,14 @@ export interface ChannelOptions {
   open: Open;
   windowBytes: number;
   maxRequests: number;
+  owner: ChannelOwner;
+}
+
+export interface ChannelOwner {
   /** There is something to send, or may be. */
-  onWake(): void;
+  pump(): void;
   /** It closed itself: forget it. */
-  onClosed(reason: number): void;
+  channelClosed(channel: Channel, reason: number): void;
 }
 
 /** A client that does not prove itself in this time has lost its place. */
@@ -45,9 +50,16 @@ interface Outgoing {
   endsRequest: number | undefined;
 }
 
-export class Channel {
-  readonly #options: ChannelOptions;
+/** A board has some 2000 slots of heap for everything: a channel keeps no closures and no options. */
+export class Channel implements RequestOwner {
+  readonly number: number;
+  /** Of the client, as in its certificate. */
+  readonly peer: string;
+  readonly #link: Link;
+  readonly #owner: ChannelOwner;
+  readonly #session: DeviceSession;
   readonly #requests: RequestTable;
+  readonly #windowBytes: number;
   readonly #maxPayloadBytes: number;
   #outgoing: Outgoing[] = [];
   /** What this side may still send, what the other side may, and what it has used up since the last grant. */
@@ -55,27 +67,26 @@ export class Channel {
   #receiveCredit: number;
   #usedBytes = 0;
   #isClosed = false;
-  readonly #timer: TimerHandle;
+  readonly #timers: Timers;
+  /** Until the session is open. */
+  #timer: TimerHandle | undefined;
 
   constructor(options: ChannelOptions) {
-    this.#options = options;
-    const { open, link, windowBytes, timers, context, maxRequests } = options;
+    const { number, open, link, owner, session, windowBytes, timers, context, maxRequests } = options;
+    this.number = number;
+    this.peer = open.peer;
+    this.#link = link;
+    this.#owner = owner;
+    this.#session = session;
+    this.#windowBytes = windowBytes;
     this.#sendCredit = open.creditBytes;
     this.#receiveCredit = windowBytes;
     this.#maxPayloadBytes = Math.min(open.maxFrameBytes, link.maxPayloadBytes);
-    this.#requests = new RequestTable({
-      context,
-      maxRequests,
-      onMessage: (bytes, endsRequest) => {
-        this.#push({ bytes, isSealed: false, endsRequest });
-      },
-      onWake: () => {
-        this.#grant();
-        options.onWake();
-      },
-    });
+    this.#requests = new RequestTable({ context, maxRequests, owner: this });
+    this.#timers = timers;
     this.#timer = timers.set(HANDSHAKE_MS, () => {
-      if (!options.session.isOpen) this.close(CloseReason.timeout);
+      this.#timer = undefined;
+      this.close(CloseReason.timeout);
     });
   }
 
@@ -87,10 +98,10 @@ export class Channel {
       return;
     }
     this.#receiveCredit -= cost;
-    const { session } = this.#options;
+    const session = this.#session;
     try {
       const kind = payload[0];
-      if (!session.isOpen && kind === PayloadKind.handshake) this.#handshake(payload);
+      if (!session.isOpen && kind === PayloadKind.handshake) this.handshake(payload);
       else if (!session.isOpen) throw new DataError("forged", "no session yet");
       else if (kind === PayloadKind.bulk)
         this.#requests.receive(readBulkHeader(payload), payload.subarray(BULK_HEADER_BYTES));
@@ -102,7 +113,7 @@ export class Channel {
       return;
     }
     this.#usedBytes += cost;
-    this.#grant();
+    this.grant();
   }
 
   /** The other side granted more. */
@@ -115,12 +126,12 @@ export class Channel {
   transmit(): boolean {
     if (this.#isClosed) return false;
     const roomBytes = Math.min(
-      this.#options.link.roomBytes,
+      this.#link.roomBytes,
       this.#maxPayloadBytes,
       this.#sendCredit - FRAME_HEADER_BYTES,
     );
     const next = this.#outgoing[0];
-    if (!next) return this.#transmitBulk(roomBytes);
+    if (!next) return this.transmitBulk(roomBytes);
     const payloadBytes = next.isSealed ? next.bytes.length : 1 + next.bytes.length + TAG_BYTES;
     if (payloadBytes > this.#maxPayloadBytes) {
       this.close(CloseReason.protocol);
@@ -128,9 +139,9 @@ export class Channel {
     }
     if (payloadBytes > roomBytes) return false;
     this.#outgoing.shift();
-    const payload = next.isSealed ? next.bytes : this.#options.session.seal(next.bytes);
-    this.#options.link.frame.set(payload, FRAME_HEADER_BYTES);
-    this.#sendFrame(payload.length);
+    const payload = next.isSealed ? next.bytes : this.#session.seal(next.bytes);
+    this.#link.frame.set(payload, FRAME_HEADER_BYTES);
+    this.sendFrame(payload.length);
     if (next.endsRequest !== undefined) this.#requests.sent(next.endsRequest);
     return true;
   }
@@ -139,54 +150,70 @@ export class Channel {
   close(reason: number): void {
     if (this.#isClosed) return;
     this.end();
-    this.#options.link.send(FrameType.close, this.#options.number, encode(closeMessage, { reason }));
-    this.#options.onClosed(reason);
+    this.#link.send(FrameType.close, this.number, encode(closeMessage, { reason }));
+    this.#owner.channelClosed(this, reason);
   }
 
   /** Ends the channel without a word: the other side, or the link, is gone. */
   end(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#options.timers.clear(this.#timer);
+    this.stopTimer();
     this.#outgoing = [];
     this.#requests.close();
   }
 
-  #handshake(payload: Uint8Array): void {
-    const reply = this.#options.session.handshake(payload);
-    if (reply) this.#push({ bytes: reply, isSealed: true, endsRequest: undefined });
+  /** Of a request: something to send, in order. */
+  sendMessage(message: Uint8Array, endsRequest: number | undefined): void {
+    this.push({ bytes: message, isSealed: false, endsRequest });
   }
 
-  #push(outgoing: Outgoing): void {
+  /** Of a request: bulk to send, or no more reason to hold credit back. */
+  wake(): void {
+    this.grant();
+    this.#owner.pump();
+  }
+
+  private handshake(payload: Uint8Array): void {
+    const reply = this.#session.handshake(payload);
+    if (this.#session.isOpen) this.stopTimer();
+    if (reply) this.push({ bytes: reply, isSealed: true, endsRequest: undefined });
+  }
+
+  private stopTimer(): void {
+    if (this.#timer) this.#timers.clear(this.#timer);
+    this.#timer = undefined;
+  }
+
+  private push(outgoing: Outgoing): void {
     if (this.#isClosed) return;
     this.#outgoing.push(outgoing);
-    this.#options.onWake();
+    this.#owner.pump();
   }
 
-  #transmitBulk(roomBytes: number): boolean {
+  private transmitBulk(roomBytes: number): boolean {
     const countBytes = roomBytes - BULK_HEADER_BYTES;
     if (!this.#requests.hasBulk || countBytes < LEAST_BULK_BYTES) return false;
-    const { frame } = this.#options.link;
+    const { frame } = this.#link;
     const start = FRAME_HEADER_BYTES + BULK_HEADER_BYTES;
     const sent = this.#requests.send(frame.subarray(start, start + countBytes));
     if (!sent) return this.#outgoing.length > 0;
     writeBulkHeader(frame, FRAME_HEADER_BYTES, sent.header);
-    this.#sendFrame(BULK_HEADER_BYTES + sent.count);
+    this.sendFrame(BULK_HEADER_BYTES + sent.count);
     return true;
   }
 
-  #sendFrame(payloadBytes: number): void {
+  private sendFrame(payloadBytes: number): void {
     this.#sendCredit -= FRAME_HEADER_BYTES + payloadBytes;
-    this.#options.link.sendFrame(this.#options.number, payloadBytes);
+    this.#link.sendFrame(this.number, payloadBytes);
   }
 
   /** Grants again what was used up, once that is half of the window and nothing has to wait for the card. */
-  #grant(): void {
-    const { windowBytes, link, number } = this.#options;
-    if (this.#isClosed || this.#usedBytes < windowBytes / 2 || this.#requests.isHeld) return;
+  private grant(): void {
+    if (this.#isClosed || this.#usedBytes < this.#windowBytes / 2 || this.#requests.isHeld) return;
     const bytes = this.#usedBytes;
     this.#usedBytes = 0;
     this.#receiveCredit += bytes;
-    link.send(FrameType.credit, number, encode(credit, { bytes }));
+    this.#link.send(FrameType.credit, this.number, encode(credit, { bytes }));
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What provisioning gives a device, and the limits its host chooses. */
 
-import { MAX_FRAME_BYTES } from "../protocol/limits";
+import { MAX_FRAME_BYTES, MAX_LISTED_BLOBS } from "../protocol/limits";
 
 export interface RelayAddress {
   host: string;
@@ -27,19 +27,25 @@ export interface DeviceLimits {
    * in progress (never a stored blob).
    */
   flushProgress: boolean;
+  /** Blobs in one page of a listing, 1..MAX_LISTED_BLOBS: on a board each takes ten slots of the heap. */
+  listedBlobs: number;
   /** Blob size the device likes best, bytes: clients make packs of about this size. */
   preferredBlobBytes: number;
 }
 
-/** ESP32 without PSRAM. Heap: maxFrame receive + send buffer + maxChannels * maxRequests upload buffers at worst. */
+/**
+ * ESP32 without PSRAM: all channels may upload at once in the heap of the root manifest's `creation`
+ * (test-sim/heap.test.ts). Each request more costs 140 slots and an upload buffer for every channel.
+ */
 export const BOARD_LIMITS: DeviceLimits = {
   maxFrameBytes: 4096,
   maxChannels: 4,
-  maxRequests: 2,
+  maxRequests: 1,
   windowBytes: 64 * 1024,
-  writeBytes: 4096,
+  writeBytes: 2048,
   syncBytes: 128 * 1024,
   flushProgress: true,
+  listedBlobs: 12,
   preferredBlobBytes: 4 * 1024 * 1024,
 };
 
@@ -52,6 +58,7 @@ export const HOST_LIMITS: DeviceLimits = {
   writeBytes: 256 * 1024,
   syncBytes: 256 * 1024,
   flushProgress: false,
+  listedBlobs: MAX_LISTED_BLOBS,
   preferredBlobBytes: 16 * 1024 * 1024,
 };
 

@@ -3,6 +3,7 @@
 import {
   MAX_CHANNELS,
   MAX_FRAME_BYTES,
+  MAX_LISTED_BLOBS,
   MAX_PAIRINGS,
   MAX_REQUESTS,
   MAX_WINDOW_BYTES,
@@ -51,6 +52,13 @@ export class Device {
     this.#patience = options.timers.set(CARD_PATIENCE_MS, () => {
       this.#goOnline();
     });
+    const session = {
+      crypto: options.crypto,
+      entropy: options.entropy,
+      name: config.name,
+      pairings,
+      maxRequests: config.limits.maxRequests,
+    };
     const channels: ChannelTable = new ChannelTable({
       timers: options.timers,
       log: options.log,
@@ -60,14 +68,7 @@ export class Device {
         timers: options.timers,
         status: () => deviceStatus({ ports: options, config, host, bootCount, card, channels }),
       },
-      newSession: () =>
-        new DeviceSession({
-          crypto: options.crypto,
-          entropy: options.entropy,
-          name: config.name,
-          pairings,
-          maxRequests: config.limits.maxRequests,
-        }),
+      newSession: () => new DeviceSession(session),
     });
     this.#options = options;
     this.#card = card;
@@ -118,6 +119,7 @@ function judge(config: DeviceConfig): void {
   within("windowBytes", 4 * MIN_MAX_FRAME_BYTES, MAX_WINDOW_BYTES);
   within("writeBytes", SECTOR_BYTES, 2 ** 20);
   within("syncBytes", limits.writeBytes, 2 ** 24);
+  within("listedBlobs", 1, MAX_LISTED_BLOBS);
   if (limits.writeBytes % SECTOR_BYTES !== 0) throw new RangeError("writeBytes: expected a multiple of 512");
   if (pairings.length > MAX_PAIRINGS)
     throw new RangeError(`pairings: expected at most ${String(MAX_PAIRINGS)}`);

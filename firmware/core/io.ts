@@ -115,7 +115,7 @@ export interface DirectoryScan {
 export interface Storage {
   /** "create" fails with "exists" when it is there; "read" and "update" with "notFound" when it is not. */
   openFile(path: string, mode: "create" | "read" | "update"): StorageFile;
-  /** Durable when it returns. Fails with "exists". */
+  /** Fails with "exists". Durable when a flush of any file that started later has ended. */
   createDirectory(path: string): void;
   /**
    * Removes a file that nobody has open, or an empty directory; takes any name that `scan` gave. A removed name may come

@@ -7,21 +7,12 @@
  */
 import { DataError } from "../protocol/data-error";
 import type { BulkHeader } from "../protocol/session";
-import {
-  ANSWER_BIT,
-  FAILURE,
-  FailureCode,
-  PUT_READY,
-  encodeControl,
-  failure,
-  putReady,
-  verbs,
-} from "../protocol/verbs";
+import { FailureCode, verbs } from "../protocol/verbs";
 import type { Control } from "../protocol/verbs";
-import { MAX_TEXT_BYTES } from "../protocol/limits";
-import { fitText } from "../protocol/message";
-import { Refusal, refusalOf } from "./refusal";
-import type { Reply, RunningRequest, StartVerb, VerbContext } from "./verb";
+import { Refusal } from "./refusal";
+import { Request } from "./request";
+import type { RequestOwner } from "./request";
+import type { StartVerb, VerbContext } from "./verb";
 import { startDelete, startHas, startList } from "./verb-blobs";
 import { startGet } from "./verb-get";
 import { startLogAppend, startLogHead, startLogList, startLogRead } from "./verb-logs";
@@ -44,19 +35,7 @@ const STARTS: Record<number, StartVerb> = {
 export interface RequestTableOptions {
   context: VerbContext;
   maxRequests: number;
-  /** A message to send, in order; `endsRequest` is what to call `sent` with when it is under way. */
-  onMessage(message: Uint8Array, endsRequest: number | undefined): void;
-  /** There may be bulk to send, or credit to grant again. */
-  onWake(): void;
-}
-
-interface Request {
-  readonly number: number;
-  running: RunningRequest | undefined;
-  isAnswered: boolean;
-  isFailed: boolean;
-  /** Bulk sent so far: the offset of the next frame. */
-  sentBytes: number;
+  owner: RequestOwner;
 }
 
 export class RequestTable {
@@ -66,7 +45,6 @@ export class RequestTable {
   readonly #failed: number[] = [];
   /** Where the next round of sending begins. */
   #lastSender = -1;
-  #isClosed = false;
 
   constructor(options: RequestTableOptions) {
     this.#options = options;
@@ -79,26 +57,25 @@ export class RequestTable {
 
   /** Starts what a control message asks for. DataError when the client keeps to no rule. */
   start(control: Control): void {
-    const { number, type } = { number: control.request, type: control.type };
-    const { maxRequests, context } = this.#options;
+    const number = control.request;
+    const { maxRequests, context, owner } = this.#options;
     if (this.#requests.has(number)) throw new DataError("range", "request number in use");
     if (this.#requests.size >= maxRequests) throw new DataError("range", "too many requests in flight");
     const failed = this.#failed.indexOf(number);
     if (failed >= 0) this.#failed.splice(failed, 1);
-    const request: Request = { number, running: undefined, isAnswered: false, isFailed: false, sentBytes: 0 };
+    const request = new Request(owner, context, number, control.type);
     this.#requests.set(number, request);
-    const reply = this.#replyTo(request, type);
     try {
-      const start = STARTS[type];
+      const start = STARTS[control.type];
       if (!start)
-        throw new Refusal(FailureCode.unknownVerb, `this device does not know verb ${String(type)}`);
-      const running = start(context, control.body, reply);
+        throw new Refusal(FailureCode.unknownVerb, `this device does not know verb ${String(control.type)}`);
+      const running = start(context, control.body, request);
       if (request.isAnswered) running?.cancel();
       else request.running = running;
     } catch (error) {
-      reply.fail(error);
+      request.fail(error);
     }
-    if (request.running?.send) this.#options.onWake();
+    if (request.running?.send) owner.wake();
   }
 
   /** Bulk from the client. DataError when it is not what was expected. */
@@ -115,7 +92,7 @@ export class RequestTable {
    * or undefined when none has any.
    */
   send(into: Uint8Array): { header: BulkHeader; count: number } | undefined {
-    for (const request of this.#inTurn()) {
+    for (const request of this.inTurn()) {
       if (!request.running?.send) continue;
       try {
         const count = request.running.send(into);
@@ -126,7 +103,7 @@ export class RequestTable {
           return { header, count };
         }
       } catch (error) {
-        this.#fail(request, error);
+        request.fail(error);
       }
     }
     return undefined;
@@ -148,54 +125,14 @@ export class RequestTable {
 
   /** The channel is gone. */
   close(): void {
-    this.#isClosed = true;
-    for (const request of this.#requests.values()) {
-      request.isAnswered = true;
-      request.running?.cancel();
-    }
+    for (const request of this.#requests.values()) request.drop();
     this.#requests.clear();
   }
 
   /** In the order of their start, beginning behind the one that sent last. */
-  #inTurn(): Request[] {
+  private inTurn(): Request[] {
     const all = [...this.#requests.values()];
     const last = all.findIndex((request) => request.number === this.#lastSender);
     return [...all.slice(last + 1), ...all.slice(0, last + 1)];
-  }
-
-  #replyTo(request: Request, type: number): Reply {
-    const options = this.#options;
-    return {
-      answer: (verb, value) => {
-        this.#end(request, encodeControl(type | ANSWER_BIT, request.number, verb.answer, value));
-      },
-      fail: (error) => {
-        this.#fail(request, error);
-      },
-      ready: (offsetBytes) => {
-        if (request.isAnswered) return;
-        options.onMessage(encodeControl(PUT_READY, request.number, putReady, { offsetBytes }), undefined);
-      },
-      wake: () => {
-        if (!this.#isClosed) options.onWake();
-      },
-    };
-  }
-
-  #fail(request: Request, error: unknown): void {
-    const refusal = refusalOf(error);
-    if (refusal.code === FailureCode.noCard) this.#options.context.card.suspect();
-    request.isFailed = true;
-    const text = fitText(refusal.message, MAX_TEXT_BYTES);
-    this.#end(request, encodeControl(FAILURE, request.number, failure, { code: refusal.code, text }));
-  }
-
-  #end(request: Request, message: Uint8Array): void {
-    if (request.isAnswered) return;
-    request.isAnswered = true;
-    const { running } = request;
-    request.running = undefined;
-    running?.cancel();
-    this.#options.onMessage(message, request.number);
   }
 }

@@ -65,9 +65,9 @@ export class DeviceSession {
   /** Takes a handshake payload; returns the payload to answer with, or nothing after the last step. */
   handshake(payload: Uint8Array): Uint8Array | undefined {
     const step = payload[1];
-    if (step === HandshakeStep.init && !this.#keys) return this.#reply(payload.subarray(2));
+    if (step === HandshakeStep.init && !this.#keys && !this.isOpen) return this.reply(payload.subarray(2));
     if (step === HandshakeStep.finish && this.#keys && !this.isOpen) {
-      this.#finish(this.#keys, payload.subarray(2));
+      this.finish(this.#keys, payload.subarray(2));
       return undefined;
     }
     throw new DataError("type", "handshake step out of turn");
@@ -85,7 +85,7 @@ export class DeviceSession {
     return this.#outgoing.seal(message);
   }
 
-  #reply(bytes: Uint8Array): Uint8Array {
+  private reply(bytes: Uint8Array): Uint8Array {
     const { crypto, entropy, name, pairings, maxRequests } = this.#options;
     const asked = decode(init, bytes);
     if (asked.minVersion > WIRE_VERSION || asked.maxVersion < WIRE_VERSION) {
@@ -114,12 +114,13 @@ export class DeviceSession {
     return payload;
   }
 
-  #finish(keys: SessionKeys, bytes: Uint8Array): void {
+  private finish(keys: SessionKeys, bytes: Uint8Array): void {
     const isProven = isEqual(decode(proof, bytes).proof, keys.clientProof);
     if (!isProven || !this.#isKnown)
       throw new DataError("forged", "the client does not know the pairing secret");
     const { crypto } = this.#options;
     this.#incoming = new ControlCipher({ crypto, key: keys.clientToDevice });
     this.#outgoing = new ControlCipher({ crypto, key: keys.deviceToClient });
+    this.#keys = undefined; // the proofs have served, the ciphers hold the rest
   }
 }

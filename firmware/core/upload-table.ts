@@ -7,7 +7,7 @@
  * RAM: MAX_UPLOADS small objects. One file stays open.
  */
 import { SECTOR_BYTES, uploadSlot } from "../protocol/card-format";
-import { HASH_BYTES, MAX_UPLOADS } from "../protocol/limits";
+import { MAX_UPLOADS } from "../protocol/limits";
 import { attempt } from "./attempt";
 import { readSector, sectorOf } from "./card-sector";
 import { toHex } from "./hex";
@@ -20,7 +20,7 @@ export type SlotState = "free" | "idle" | "active" | "removing";
 export interface Slot {
   readonly index: number;
   state: SlotState;
-  id: Uint8Array;
+  /** "" while it is free. The id as bytes would cost a board seven slots of its heap. */
   hexId: string;
   generation: number;
 }
@@ -46,12 +46,11 @@ export class UploadTable {
     this.isWritable = options.isWritable;
     this.#file = options.storage.openFile(UPLOADS_PATH, options.isWritable ? "update" : "read");
     for (let index = 0; index < MAX_UPLOADS; index++) {
-      const slot: Slot = { index, state: "free", id: new Uint8Array(HASH_BYTES), hexId: "", generation: 0 };
+      const slot: Slot = { index, state: "free", hexId: "", generation: 0 };
       this.#slots.push(slot);
       const found = readSector(this.#file, index * SECTOR_BYTES, uploadSlot);
       if (!found || this.find(toHex(found.id))) continue;
       slot.state = "idle";
-      slot.id = found.id;
       slot.hexId = toHex(found.id);
       slot.generation = found.generation;
       this.#generation = Math.max(this.#generation, found.generation);
@@ -97,7 +96,6 @@ export class UploadTable {
     done: (error?: StorageError) => void,
   ): void {
     slot.state = state;
-    slot.id = id.slice();
     slot.hexId = toHex(id);
     slot.generation = ++this.#generation;
     this.#file.write(

@@ -19,8 +19,10 @@ import type { StoreParts } from "./store-parts";
 import { openUpload } from "./upload-opening";
 import type { OpenedUpload } from "./upload-opening";
 
-/** None is called inside `put`, nor after `release`, nor after `onStored` or `onFailed`. */
+/** None but `onBegun` is called inside `put`, nor any after `release`, nor after `onStored` or `onFailed`. */
 export interface UploadEvents {
+  /** The upload, to write to and to release. */
+  onBegun(upload: Upload): void;
   /** Bytes are wanted from `offsetBytes` of the blob to its end, which may be none. */
   onReady(offsetBytes: number): void;
   /** On the card, whole, verified, durable; `wasStored` when another channel's upload had done it. */
@@ -36,8 +38,12 @@ export interface UploadOptions {
   hexId: string;
   sizeBytes: number;
   events: UploadEvents;
+  owner: UploadOwner;
+}
+
+export interface UploadOwner {
   /** The blob's file is closed and its slot says what it is. */
-  onEnded(): void;
+  uploadEnded(hexId: string): void;
 }
 
 /** A slice of the prefix that is read again in one timer turn. */
@@ -63,10 +69,10 @@ export class Upload {
     this.#options = options;
     this.#hash = options.parts.crypto.createSha256();
     options.parts.timers.set(0, () => {
-      if (this.#isReleased) this.#end();
+      if (this.#isReleased) this.end();
       else {
         openUpload(options.parts, options, (error, opened) => {
-          this.#begin(error, opened);
+          this.begin(error, opened);
         });
       }
     });
@@ -97,9 +103,9 @@ export class Upload {
     const { sizeBytes } = this.#options;
     if (bytes.length > sizeBytes - this.receivedBytes)
       throw new RangeError("upload: more bytes than the blob has");
-    this.#guard(() => {
+    try {
       let at = 0;
-      while (at < bytes.length && this.#state === "receiving") {
+      while (at < bytes.length && this.isReceiving) {
         const count = Math.min(this.#buffer.length - this.#filledBytes, bytes.length - at);
         this.#buffer.set(
           at === 0 && count === bytes.length ? bytes : bytes.subarray(at, at + count),
@@ -107,9 +113,11 @@ export class Upload {
         );
         this.#filledBytes += count;
         at += count;
-        if (this.#filledBytes === this.#buffer.length || this.receivedBytes === sizeBytes) this.#drain();
+        if (this.#filledBytes === this.#buffer.length || this.receivedBytes === sizeBytes) this.drain();
       }
-    });
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   /** The channel is gone: progress is kept, and the blob is free for another channel as soon as that is done. */
@@ -118,17 +126,17 @@ export class Upload {
     this.#isReleased = true;
     if (this.#state === "receiving") {
       this.#afterFlush = () => {
-        this.#guard(() => {
-          this.#keepProgress();
+        this.guard(() => {
+          this.keepProgress();
         });
       };
-      if (!this.#isFlushing) this.#runAfterFlush();
+      if (!this.#isFlushing) this.runAfterFlush();
     }
   }
 
-  #begin(error: unknown, opened?: OpenedUpload): void {
+  private begin(error: unknown, opened?: OpenedUpload): void {
     if (!opened) {
-      this.#end(error);
+      this.end(error);
       return;
     }
     this.#opened = opened;
@@ -139,16 +147,16 @@ export class Upload {
     this.#state = "hashing";
     inSlices(
       parts.timers,
-      () => this.#hashSlice(opened),
+      () => this.hashSlice(opened),
       (failure) => {
-        if (failure) this.#fail(failure);
-        else if (this.#isReleased) this.#end();
-        else this.#ready();
+        if (failure) this.fail(failure);
+        else if (this.#isReleased) this.end();
+        else this.ready();
       },
     );
   }
 
-  #hashSlice(opened: OpenedUpload): boolean {
+  private hashSlice(opened: OpenedUpload): boolean {
     let budget = HASH_SLICE_BYTES;
     while (!this.#isReleased && budget > 0 && this.#writtenBytes < opened.durableBytes) {
       const count = Math.min(this.#buffer.length, opened.durableBytes - this.#writtenBytes, budget);
@@ -163,81 +171,82 @@ export class Upload {
     return !this.#isReleased && this.#writtenBytes < opened.durableBytes;
   }
 
-  #ready(): void {
+  private ready(): void {
     this.#state = "receiving";
     this.#options.events.onReady(this.#writtenBytes);
     if (this.#writtenBytes === this.#options.sizeBytes)
-      this.#guard(() => {
-        this.#finish();
+      this.guard(() => {
+        this.finish();
       });
   }
 
-  #drain(): void {
+  private drain(): void {
     if (!this.#opened) return;
-    const piece = this.#buffer.subarray(0, this.#filledBytes);
+    const isFull = this.#filledBytes === this.#buffer.length;
+    const piece = isFull ? this.#buffer : this.#buffer.subarray(0, this.#filledBytes);
     this.#opened.file.write(piece, BLOB_DATA_OFFSET + this.#writtenBytes);
     this.#hash.write(piece);
     this.#writtenBytes += piece.length;
     this.#filledBytes = 0;
-    if (this.#writtenBytes === this.#options.sizeBytes) this.#finish();
-    else if (this.#writtenBytes - this.#progressBytes >= this.#syncEveryBytes) this.#sync();
+    if (this.#writtenBytes === this.#options.sizeBytes) this.finish();
+    else if (this.#writtenBytes - this.#progressBytes >= this.syncEveryBytes) this.sync();
   }
 
   /**
    * A progress sector becomes durable with the flush after it, so that two intervals and what the window lets through
    * during the second are what a power cut can cost: with half of `syncBytes`, at most syncBytes + windowBytes.
    */
-  get #syncEveryBytes(): number {
+  private get syncEveryBytes(): number {
     const { syncBytes, flushProgress } = this.#options.parts.limits;
     return flushProgress ? syncBytes / 2 : syncBytes;
   }
 
-  #sync(): void {
+  private sync(): void {
     if (this.#isFlushing || this.#isReleased) return;
     const covered = this.#writtenBytes;
     if (!this.#options.parts.limits.flushProgress) {
-      this.#writeProgress(covered);
+      this.writeProgress(covered);
       return;
     }
-    this.#flush(() => {
-      this.#writeProgress(covered);
+    this.flush(() => {
+      this.writeProgress(covered);
       if (!this.#isReleased) this.#options.events.onRoom();
     });
   }
 
-  #writeProgress(durableBytes: number): void {
+  private writeProgress(durableBytes: number): void {
     if (!this.#opened) return;
     this.#generation++;
     writeProgress(this.#opened.file, this.#opened.upload, this.#generation, durableBytes);
     this.#progressBytes = durableBytes;
   }
 
-  #finish(): void {
+  private finish(): void {
     this.#state = "finishing";
     const { id, hexId, parts, sizeBytes } = this.#options;
     if (!isEqual(this.#hash.close(), id)) {
       this.#afterFlush = () => {
-        this.#discard(
+        this.discard(
           hexId,
           new Refusal(FailureCode.hashMismatch, "the bytes that arrived are not the ones named"),
         );
       };
-      if (!this.#isFlushing) this.#runAfterFlush();
+      if (!this.#isFlushing) this.runAfterFlush();
       return;
     }
     this.#afterFlush = () => {
-      this.#flush(() => {
+      this.flush(() => {
         if (this.#opened) writeCommit(this.#opened.file, { id, sizeBytes, upload: this.#opened.upload });
-        this.#flush(() => {
+        this.flush(() => {
           if (this.#opened) parts.table.release(this.#opened.slot);
-          this.#end();
+          this.end();
         });
       });
     };
-    if (!this.#isFlushing) this.#runAfterFlush();
+    if (!this.#isFlushing) this.runAfterFlush();
   }
 
-  #discard(hexId: string, refusal: Refusal): void {
+  private discard(hexId: string, refusal: Refusal): void {
     const { parts } = this.#options;
     const slot = this.#opened?.slot;
     this.#opened?.file.close();
@@ -246,56 +255,56 @@ export class Upload {
     removeBlob(parts, hexId, (error) => {
       if (slot && error) slot.state = "idle";
       else if (slot) parts.table.release(slot);
-      this.#end(refusal);
+      this.end(refusal);
     });
   }
 
   /** Whole sectors only: a resumed upload then never writes a sector again that holds durable bytes. */
-  #keepProgress(): void {
+  private keepProgress(): void {
     this.#filledBytes -= this.#filledBytes % SECTOR_BYTES;
-    if (this.#filledBytes > 0) this.#drain();
+    if (this.#filledBytes > 0) this.drain();
     const covered = this.#writtenBytes;
     const keep = (): void => {
-      if (covered > this.#progressBytes) this.#writeProgress(covered);
-      this.#end();
+      if (covered > this.#progressBytes) this.writeProgress(covered);
+      this.end();
     };
     if (covered === this.#progressBytes || !this.#options.parts.limits.flushProgress) keep();
-    else this.#flush(keep);
+    else this.flush(keep);
   }
 
   /** One flush at a time: the next step waits in `#afterFlush`, of which there is never more than one. */
-  #flush(next: () => void): void {
+  private flush(next: () => void): void {
     this.#isFlushing = true;
     this.#opened?.file.flush((error) => {
       this.#isFlushing = false;
       if (this.#state === "ended") return;
-      if (error) this.#fail(error);
+      if (error) this.fail(error);
       else {
-        this.#guard(next);
-        this.#runAfterFlush();
+        this.guard(next);
+        this.runAfterFlush();
       }
     });
   }
 
-  #runAfterFlush(): void {
+  private runAfterFlush(): void {
     if (this.#isFlushing) return;
     const next = this.#afterFlush;
     this.#afterFlush = undefined;
-    if (next) this.#guard(next);
+    if (next) this.guard(next);
   }
 
-  #guard(step: () => void): void {
+  private guard(step: () => void): void {
     attempt(step, (error) => {
-      this.#fail(error);
+      this.fail(error);
     });
   }
 
   /** The card failed under it: what was durable stays to be resumed. */
-  #fail(error: unknown): void {
-    this.#end(refusalOf(error));
+  private fail(error: unknown): void {
+    this.end(refusalOf(error));
   }
 
-  #end(error?: unknown): void {
+  private end(error?: unknown): void {
     if (this.#state === "ended") return;
     const isStored = this.#state === "finishing" && !error;
     this.#state = "ended";
@@ -305,7 +314,7 @@ export class Upload {
     }
     this.#buffer = new Uint8Array(0);
     const { events } = this.#options;
-    this.#options.onEnded();
+    this.#options.owner.uploadEnded(this.#options.hexId);
     if (this.#isReleased) return;
     if (isStored) events.onStored(false);
     else events.onFailed(refusalOf(error));

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** `has`, `list` and `delete`: questions and orders about many blobs at once, worked off in slices. */
-import { MAX_LISTED_BLOBS } from "../protocol/limits";
 import { decode } from "../protocol/message";
-import { verbs } from "../protocol/verbs";
+import { PackedIds, verbs } from "../protocol/verbs";
 import { attempt } from "./attempt";
 import { inSlices } from "./slices";
 import type { StartVerb } from "./verb";
@@ -11,17 +10,16 @@ import type { StartVerb } from "./verb";
 const SLICE_FILES = 16;
 
 export const startHas: StartVerb = (context, body, reply) => {
-  const { ids } = decode(verbs.has.request, body);
-  const bits = new Uint8Array(Math.ceil(ids.length / 8));
+  const ids = new PackedIds(body);
+  const bits = new Uint8Array(Math.ceil(ids.count / 8));
   const { blobs } = context.card;
   let next = 0;
   let isCancelled = false;
   const step = (): boolean => {
-    for (const end = Math.min(ids.length, next + SLICE_FILES); next < end; next++) {
-      const id = ids[next];
-      if (id && blobs.has(id)) bits[next >> 3] = (bits[next >> 3] ?? 0) | (0x80 >> (next & 7));
+    for (const end = Math.min(ids.count, next + SLICE_FILES); next < end; next++) {
+      if (blobs.has(ids.at(next))) bits[next >> 3] = (bits[next >> 3] ?? 0) | (0x80 >> (next & 7));
     }
-    return !isCancelled && next < ids.length;
+    return !isCancelled && next < ids.count;
   };
   inSlices(context.timers, step, (error) => {
     if (error) reply.fail(error);
@@ -36,27 +34,28 @@ export const startHas: StartVerb = (context, body, reply) => {
 
 export const startList: StartVerb = (context, body, reply) => {
   const { after, limit } = decode(verbs.list.request, body);
-  const blobs = limit === 0 ? MAX_LISTED_BLOBS : Math.min(limit, MAX_LISTED_BLOBS);
-  context.card.blobs.list(after, blobs, (error, page) => {
+  const most = context.card.limits.listedBlobs;
+  const blobs = limit === 0 ? most : Math.min(limit, most);
+  const cancel = context.card.blobs.list(after, blobs, (error, page) => {
     if (page) reply.answer(verbs.list, page);
     else reply.fail(error);
   });
-  return undefined;
+  return { cancel };
 };
 
 /** One after the other; the first that fails ends the request, and those before it are deleted. */
 export const startDelete: StartVerb = (context, body, reply) => {
-  const { ids } = decode(verbs.delete.request, body);
+  const ids = new PackedIds(body);
   const { blobs } = context.card;
+  let at = 0;
   let deleted = 0;
   let isCancelled = false;
   const next = (): void => {
-    const id = ids.shift();
-    if (!id || isCancelled) {
+    if (at === ids.count || isCancelled) {
       reply.answer(verbs.delete, { deleted });
       return;
     }
-    blobs.delete(id, (error, wasThere) => {
+    blobs.delete(ids.at(at++), (error, wasThere) => {
       if (error) {
         reply.fail(error);
         return;

@@ -33,5 +33,5 @@ export interface RunningRequest {
   cancel(): void;
 }
 
-/** Starts a request. What it throws becomes its failure. */
+/** Starts a request; `body` is its own and stays as it is. What it throws becomes its failure. */
 export type StartVerb = (context: VerbContext, body: Uint8Array, reply: Reply) => RunningRequest | undefined;

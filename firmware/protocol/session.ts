@@ -136,7 +136,7 @@ export class ControlCipher {
 
   /** The payload of a data frame: kind, ciphertext, tag. */
   seal(message: Uint8Array): Uint8Array {
-    const sealed = this.#crypto.seal(this.#key, this.#nonce(), CONTROL_ADDITIONAL, message);
+    const sealed = this.#crypto.seal(this.#key, this.nonce(), CONTROL_ADDITIONAL, message);
     const payload = new Uint8Array(1 + sealed.length);
     payload[0] = PayloadKind.control;
     payload.set(sealed, 1);
@@ -146,13 +146,13 @@ export class ControlCipher {
   /** The message in a payload whose first byte was `control`. DataError "forged" ends the session. */
   open(payload: Uint8Array): Uint8Array {
     if (payload.length < 1 + TAG_BYTES) throw new DataError("short", "control frame without a tag");
-    const message = this.#crypto.open(this.#key, this.#nonce(), CONTROL_ADDITIONAL, payload.subarray(1));
+    const message = this.#crypto.open(this.#key, this.nonce(), CONTROL_ADDITIONAL, payload.subarray(1));
     if (!message) throw new DataError("forged", "control frame does not verify");
     return message;
   }
 
   /** 4 zero bytes, then the frame's number, 8 bytes: used once, because the number only goes up. */
-  #nonce(): Uint8Array {
+  private nonce(): Uint8Array {
     if (this.#number >= MAX_CONTROL_FRAMES)
       throw new DataError("range", "too many control frames in one session");
     const nonce = new Uint8Array(12);

@@ -7,6 +7,7 @@
  * The client numbers its requests; a number is free again after its last answer. Every request gets exactly one answer
  * of its own type | 0x80 or a `failure`, except `put`, which may get `putReady` before its `put` answer.
  */
+import { ByteReader } from "./byte-reader";
 import { DataError } from "./data-error";
 import {
   HASH_BYTES,
@@ -183,6 +184,29 @@ export const verbs = {
     }),
   ),
 } as const;
+
+/**
+ * The ids of a `has` or `delete` request where they lie: an array for each would take seven slots of a board's heap,
+ * and there may be MAX_IDS. Refuses what decoding refuses.
+ */
+export class PackedIds {
+  readonly count: number;
+  readonly #bytes: Uint8Array;
+
+  constructor(body: Uint8Array) {
+    const reader = new ByteReader(body);
+    this.count = reader.u16();
+    if (this.count > MAX_IDS)
+      throw new DataError("range", `count ${String(this.count)} above ${String(MAX_IDS)}`);
+    this.#bytes = reader.take(this.count * HASH_BYTES);
+    reader.end();
+  }
+
+  /** A view into the request. */
+  at(index: number): Uint8Array {
+    return this.#bytes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
+  }
+}
 
 export const ANSWER_BIT = 0x80;
 /** The device is ready for a blob's bytes from `offsetBytes`. */

@@ -27,11 +27,11 @@ export const command: CommandModule<GlobalOptions, DemoOptions> = {
     const { output } = contextOf(options);
     const signal = interruptSignal();
     const { projectRoot } = await import("../../test-sim/project-root");
-    const path = pathOf(options.path) ?? join(projectRoot(), "docs");
+    const path = pathOf(options.path) ?? join(projectRoot(), "firmware");
     if (options.host === "xs-board") await prepareBoard(output);
     throwIfInterrupted();
     const { runDemo } = await import("../demo/demo");
-    output.line(`Coffer demo: ${printable(path)} to a device and back\n`);
+    output.line(`Coffer demo: ${printable(path)} to a device and back, all on this computer\n`);
     let number = 0;
     try {
       const report = await runDemo({
@@ -95,29 +95,30 @@ function finish(output: Output, report: DemoReport): void {
 }
 
 function describe(report: DemoReport): string {
-  const { files, folders, links, bytes, seconds, storedBytes, searched, leaks, device } = report;
+  const { files, folders, links, bytes, seconds, storedBytes, relayedBytes, searched, leaks, device } =
+    report;
   const counts = [plural(files, "file"), plural(folders, "folder"), plural(links, "link")].join(", ");
+  const found = leaks.length === 0 ? "none" : String(leaks.length);
   const rows = [
     ["this computer", `${counts}, ${formatBytes(bytes)}; the only one with the keys`],
-    ["relay", "passed sealed frames between two TLS connections"],
+    ["relay", `passed ${formatBytes(relayedBytes)} between two TLS connections`],
     [
       "card",
-      `${formatBytes(storedBytes)} sealed; ${String(leaks.length)} of ${plural(searched, "name")} and samples found on it`,
+      `${formatBytes(storedBytes)} sealed; of ${String(searched)} names and contents looked for, ${found} found on it`,
     ],
     ["device", deviceLine(device)],
     [
       "speed",
-      `push ${perSecond(bytes, seconds.push)}, pull ${perSecond(bytes, seconds.pull)}, process starts included`,
+      `push ${perSecond(bytes, seconds.push)}, pull ${perSecond(bytes, seconds.pull)}, program starts included`,
     ],
   ];
   return `\n${rows.map(([name = "", text = ""]) => `  ${name.padEnd(13)}  ${text}`).join("\n")}`;
 }
 
-function deviceLine({ firmware, host, heapPeakBytes, heapLimitBytes }: DemoReport["device"]): string {
-  const heap =
-    heapLimitBytes === undefined || heapLimitBytes === 0
-      ? ""
-      : `, XS heap at most ${formatBytes(heapPeakBytes ?? 0)} of ${formatBytes(heapLimitBytes)}`;
+function deviceLine({ firmware, host, heapUsedBytes = 0, heapLimitBytes = 0 }: DemoReport["device"]): string {
+  const limit = heapLimitBytes === 0 ? "" : ` of ${formatBytes(heapLimitBytes)}`;
+  const engine = host === "xs-board" ? "XS heap" : "heap";
+  const heap = heapUsedBytes === 0 ? "" : `, ${engine} ${formatBytes(heapUsedBytes)} in use${limit}`;
   return `firmware ${printable(firmware ?? "?")} on ${printable(host ?? "?")}${heap}`;
 }
 

@@ -6,7 +6,6 @@
 
 import { randomBytes } from "node:crypto";
 import { lstat, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -17,6 +16,7 @@ import { printable } from "../render";
 import type { RepositoryUsage } from "../repository/repository";
 import { Children } from "./children";
 import { type TreeComparison, compareTrees } from "./compare-trees";
+import { freePort } from "./free-port";
 import { needlesOf, searchFolder } from "./leak-search";
 
 export type DemoHost = "xs-board" | "node";
@@ -37,6 +37,8 @@ export interface DemoReport extends TreeComparison {
   host: DemoHost;
   /** What the repository takes on the card. */
   storedBytes: number;
+  /** Data that the relay passed on, both ways, with frame headers. */
+  relayedBytes: number;
   /** Names and contents that were found on the card in the clear: none, or it is a defect. */
   leaks: string[];
   /** How many names and samples were looked for. */
@@ -91,7 +93,7 @@ class Demo {
 
   async run(): Promise<DemoReport> {
     const { host } = this.#options;
-    const port = await freePort();
+    const [port, metricsPort] = [await freePort(), await freePort()];
     const [card, copy] = [join(this.#folder, "card"), join(this.#folder, "pulled", this.#name)];
     await mkdir(card);
     await mkdir(join(this.#folder, "pulled"));
@@ -103,7 +105,14 @@ class Demo {
       return "two authorities, a relay, a client, a device";
     });
     await this.#step("relay", async () => {
-      this.#children.start("relay", ["relay", "--no-discovery", "--listen", `127.0.0.1:${String(port)}`]);
+      const metrics = ["--metrics", `127.0.0.1:${String(metricsPort)}`];
+      this.#children.start("relay", [
+        "relay",
+        "--no-discovery",
+        "--listen",
+        `127.0.0.1:${String(port)}`,
+        ...metrics,
+      ]);
       await this.#until(async () => (await this.#status()) !== undefined);
       return `mutual TLS on 127.0.0.1:${String(port)}, reads nothing`;
     });
@@ -117,8 +126,7 @@ class Demo {
         : `${demoDevice}: the firmware on the XS engine`;
     });
     await this.#step("push", async () => {
-      await this.#children.run(["push", this.#path], { showsProgress: true });
-      return `coffer push ${printable(this.#name)}`;
+      return this.#transfer(["push", this.#path]);
     });
     await this.#step("list", async () => {
       const lines = (await this.#run("ls", "-l", `/${this.#name}`)).trimEnd().split("\n");
@@ -128,8 +136,7 @@ class Demo {
       return `coffer ls -l /${printable(this.#name)}`;
     });
     await this.#step("pull", async () => {
-      await this.#children.run(["pull", `/${this.#name}`, "--to", copy], { showsProgress: true });
-      return `coffer pull /${printable(this.#name)}`;
+      return this.#transfer(["pull", `/${this.#name}`, "--to", copy]);
     });
     let comparison: TreeComparison = { files: 0, folders: 0, links: 0, bytes: 0, differences: [] };
     await this.#step("compare", async () => {
@@ -138,10 +145,10 @@ class Demo {
         ? "every byte, mode, time and link is equal"
         : "there are differences";
     });
-    return this.#report(comparison, card);
+    return this.#report(comparison, card, metricsPort);
   }
 
-  async #report(comparison: TreeComparison, card: string): Promise<DemoReport> {
+  async #report(comparison: TreeComparison, card: string, metricsPort: number): Promise<DemoReport> {
     const usage = JSON.parse(await this.#run("df", "--json")) as RepositoryUsage;
     const device = await this.#status();
     if (device === undefined)
@@ -152,6 +159,7 @@ class Demo {
       path: this.#path,
       host: this.#options.host,
       storedBytes: usage.packBytes,
+      relayedBytes: await relayedBytes(metricsPort),
       leaks: await searchFolder(card, needles),
       searched: needles.length,
       device,
@@ -166,6 +174,12 @@ class Demo {
     const seconds = (performance.now() - startedMs) / 1000;
     this.#seconds[title] = seconds;
     this.#options.onStep({ title, detail, seconds });
+  }
+
+  /** A push or pull with its progress on this terminal; what it says at the end, without the temporary folder. */
+  async #transfer(words: readonly string[]): Promise<string> {
+    const said = await this.#children.run(words, { showsProgress: true });
+    return said.trim().replaceAll(this.#folder, "...");
   }
 
   #run(...words: string[]): Promise<string> {
@@ -196,12 +210,12 @@ class Demo {
   }
 }
 
-/** One that nothing listens on at the moment. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (address === null || typeof address === "string") throw new TypeError("a TCP server has a port");
-  return address.port;
+/** From the relay's own counters; 0 when they cannot be read. */
+async function relayedBytes(metricsPort: number): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${String(metricsPort)}/metrics`).catch(() => undefined);
+  const text = (await answer?.text()) ?? "";
+  return [...text.matchAll(/^coffer_relay_bytes_total\{[^}]*\} (\d+)/gm)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
 }

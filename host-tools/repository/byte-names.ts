@@ -16,7 +16,6 @@ export const MAX_NAME_BYTES = 255;
 export const MAX_PATH_BYTES = 4096;
 export const MAX_DEPTH = 256;
 
-// eslint-disable-next-line no-control-regex -- it is about bytes
 const ascii = /^[\x00-\x7f]*$/;
 const ESCAPE_BASE = 0xdc00;
 
@@ -49,7 +48,8 @@ export function toByteString(text: string): ByteString {
   let bytes = "";
   for (const character of text) {
     const code = character.codePointAt(0) ?? 0;
-    if (code >= ESCAPE_BASE + 0x80 && code <= ESCAPE_BASE + 0xff) bytes += String.fromCharCode(code - ESCAPE_BASE);
+    if (code >= ESCAPE_BASE + 0x80 && code <= ESCAPE_BASE + 0xff)
+      bytes += String.fromCharCode(code - ESCAPE_BASE);
     else bytes += Buffer.from(character, "utf8").toString("latin1");
   }
   return bytes;
@@ -84,14 +84,21 @@ export function parseRemotePath(path: string): ByteString[] {
       continue;
     }
     if (!isSafeName(part))
-      throw new Refusal("usage", `${JSON.stringify(path)} is not a path: a name in it is longer than 255 bytes or has a NUL`);
+      throw new Refusal(
+        "usage",
+        `${JSON.stringify(path)} is not a path: a name in it is longer than 255 bytes or has a NUL`,
+      );
     parts.push(part);
   }
   const bytes = parts.reduce((sum, part) => sum + part.length + 1, 0);
   if (bytes > MAX_PATH_BYTES || parts.length > MAX_DEPTH)
-    throw new Refusal("usage", `the remote path is too long: ${String(bytes)} bytes, ${String(parts.length)} folders deep`, {
-      hint: `The limits are ${String(MAX_PATH_BYTES)} bytes and ${String(MAX_DEPTH)} folders.`,
-    });
+    throw new Refusal(
+      "usage",
+      `the remote path is too long: ${String(bytes)} bytes, ${String(parts.length)} folders deep`,
+      {
+        hint: `The limits are ${String(MAX_PATH_BYTES)} bytes and ${String(MAX_DEPTH)} folders.`,
+      },
+    );
   return parts;
 }
 

@@ -56,7 +56,8 @@ export class CborReader {
   /** The number of items that follow: at most `limit`, and at most as many as there are bytes. */
   array(limit: number): number {
     const count = this.#head(4);
-    if (count > limit) throw new DataError("range", `${String(count)} items, at most ${String(limit)} expected`);
+    if (count > limit)
+      throw new DataError("range", `${String(count)} items, at most ${String(limit)} expected`);
     if (count > this.#bytes.length - this.#at) throw new DataError("short", "array longer than its bytes");
     return count;
   }
@@ -86,8 +87,10 @@ export class CborReader {
 
   #stringLength(limit: number): number {
     const length = this.#head(2);
-    if (length > limit) throw new DataError("range", `${String(length)} bytes, at most ${String(limit)} expected`);
-    if (length > this.#bytes.length - this.#at) throw new DataError("short", "byte string longer than its bytes");
+    if (length > limit)
+      throw new DataError("range", `${String(length)} bytes, at most ${String(limit)} expected`);
+    if (length > this.#bytes.length - this.#at)
+      throw new DataError("short", "byte string longer than its bytes");
     return length;
   }
 
@@ -99,7 +102,8 @@ export class CborReader {
 
   #head(major: number): number {
     const first = this.#peek();
-    if (first >> 5 !== major) throw new DataError("type", `type ${String(first >> 5)}, expected ${String(major)}`);
+    if (first >> 5 !== major)
+      throw new DataError("type", `type ${String(first >> 5)}, expected ${String(major)}`);
     this.#at++;
     const low = first & 0x1f;
     if (low < 24) return low;

@@ -26,7 +26,8 @@ export class CborWriter {
 
   /** A whole number within ±(2^53 - 1). */
   int(value: number): this {
-    if (!Number.isSafeInteger(value)) throw new RangeError(`int: expected a safe integer, got ${String(value)}`);
+    if (!Number.isSafeInteger(value))
+      throw new RangeError(`int: expected a safe integer, got ${String(value)}`);
     if (value >= 0) this.#head(MAJOR_UNSIGNED, value);
     else this.#head(MAJOR_NEGATIVE, -1 - value);
     return this;

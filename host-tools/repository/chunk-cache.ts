@@ -96,7 +96,10 @@ export class ChunkCache {
       }
       const length = window.readUInt32BE(at - from + CHUNK_ID_BYTES);
       if (length > MAX_CHUNK_BYTES + 64 || at + RECORD_BYTES + length > sizeBytes) break;
-      this.#places.set(window.toString("latin1", at - from, at - from + CHUNK_ID_BYTES), [at + RECORD_BYTES, length]);
+      this.#places.set(window.toString("latin1", at - from, at - from + CHUNK_ID_BYTES), [
+        at + RECORD_BYTES,
+        length,
+      ]);
       at += RECORD_BYTES + length;
     }
     // Appending goes on behind the last whole record: a torn one would hide everything after it.

@@ -26,7 +26,7 @@ const TAG_BYTES = 16;
 const NONCE = Buffer.alloc(12);
 const LABEL = Buffer.from("coffer chunk 1", "latin1");
 /** A cipher's output is a fresh buffer each time: pieces of this size are reused by the allocator instead of mapped. */
-const PIECE_BYTES = 128 * 1024;
+const PIECE_BYTES = 64 * 1024;
 
 export class ChunkCipher {
   readonly #keys: RepositoryKeys;
@@ -44,33 +44,57 @@ export class ChunkCipher {
     return createHmac("sha256", this.#keys.chunkIdKey(kind)).update(plaintext).digest();
   }
 
-  /** Writes the sealed chunk, plaintext.length + SEAL_BYTES, to `into` at `at`. */
-  seal(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array, into: Uint8Array, at: number): void {
+  /**
+   * Writes the sealed chunk, plaintext.length + SEAL_BYTES, to `into` at `at`. `onPiece` hears up to where `into` is
+   * written while that is still in the processor's cache.
+   */
+  seal(
+    kind: ChunkKind,
+    id: Uint8Array,
+    plaintext: Uint8Array,
+    into: Uint8Array,
+    at: number,
+    onPiece?: (end: number) => void,
+  ): void {
     const cipher = createCipheriv("aes-256-gcm", this.#key(kind, ENCODING_RAW, id), NONCE);
     cipher.setAAD(this.#binding);
     into[at] = ENCODING_RAW;
-    for (let from = 0; from < plaintext.length; from += PIECE_BYTES)
-      into.set(cipher.update(plaintext.subarray(from, from + PIECE_BYTES)), at + 1 + from);
+    for (let from = 0; from < plaintext.length; from += PIECE_BYTES) {
+      const piece = cipher.update(plaintext.subarray(from, from + PIECE_BYTES));
+      into.set(piece, at + 1 + from);
+      onPiece?.(at + 1 + from + piece.length);
+    }
     cipher.final();
     into.set(cipher.getAuthTag(), at + 1 + plaintext.length);
   }
 
   /** The plaintext; DataError "forged" unless these are the bytes that were sealed under this kind and id. */
   open(kind: ChunkKind, id: Uint8Array, sealed: Uint8Array): Buffer {
+    const plaintext = Buffer.allocUnsafe(Math.max(0, sealed.length - SEAL_BYTES));
+    this.openInto(kind, id, sealed, plaintext);
+    return plaintext;
+  }
+
+  /** The same into a buffer of the plaintext's length. What is in it counts only when this returns. */
+  openInto(kind: ChunkKind, id: Uint8Array, sealed: Uint8Array, into: Uint8Array): void {
     if (sealed.length < SEAL_BYTES) throw new DataError("short", "sealed chunk shorter than its seal");
     const encoding = sealed[0] ?? 0;
     if (encoding !== ENCODING_RAW)
-      throw new DataError("version", `chunk with encoding ${String(encoding)}, which this version does not know`);
+      throw new DataError(
+        "version",
+        `chunk with encoding ${String(encoding)}, which this version does not know`,
+      );
     const decipher = createDecipheriv("aes-256-gcm", this.#key(kind, encoding, id), NONCE);
     decipher.setAAD(this.#binding);
     decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
-    const plaintext = decipher.update(sealed.subarray(1, sealed.length - TAG_BYTES));
+    const end = sealed.length - TAG_BYTES;
+    for (let from = 1; from < end; from += PIECE_BYTES)
+      into.set(decipher.update(sealed.subarray(from, Math.min(end, from + PIECE_BYTES))), from - 1);
     try {
       decipher.final();
     } catch {
       throw new DataError("forged", "sealed chunk does not verify");
     }
-    return plaintext;
   }
 
   #key(kind: ChunkKind, encoding: number, id: Uint8Array): Buffer {

@@ -5,7 +5,7 @@
  */
 
 import type { BlobDevice } from "./blob-device";
-import type { ChunkCipher } from "./chunk-cipher";
+import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import type { ChunkIndex, Location } from "./chunk-index";
 import type { ChunkReader } from "./chunk-reader";
 import { Refusal } from "../refusal";
@@ -16,8 +16,36 @@ const GAP_BYTES = 64 * 1024;
 const MAX_RANGE_BYTES = 4 * 1024 * 1024;
 const PARALLEL = 4;
 
-/** By id (one character a byte): the plaintext, or why there is none. */
-export type FetchedChunks = Map<string, Uint8Array | Refusal>;
+/** Plaintext is put into buffers of this size that are used again and again; it holds at least one chunk. */
+const SLAB_BYTES = 8 * 1024 * 1024;
+
+export interface FetchedChunks {
+  /** By id (one character a byte): the plaintext, or why there is none. */
+  chunks: Map<string, Uint8Array | Refusal>;
+  /** The plaintexts are not needed any more. */
+  release(): void;
+}
+
+/** Room for the plaintexts of one fetch, taken from slabs. */
+class Arena {
+  readonly slabs: Buffer[] = [];
+  readonly #free: Buffer[];
+  #used = SLAB_BYTES;
+
+  constructor(free: Buffer[]) {
+    this.#free = free;
+  }
+
+  take(length: number): Buffer {
+    if (this.#used + length > SLAB_BYTES) {
+      this.slabs.push(this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES));
+      this.#used = 0;
+    }
+    const slab = this.slabs.at(-1) as Buffer;
+    this.#used += length;
+    return slab.subarray(this.#used - length, this.#used);
+  }
+}
 
 interface Wanted extends Location {
   id: Uint8Array;
@@ -32,6 +60,7 @@ interface Range {
 
 export class ChunkFetcher {
   receivedBytes = 0;
+  readonly #freeSlabs: Buffer[] = [];
   readonly #index: ChunkIndex;
   readonly #cipher: ChunkCipher;
   readonly #reader: ChunkReader;
@@ -54,7 +83,8 @@ export class ChunkFetcher {
 
   /** Data chunks. Rejects only for what concerns everything: no connection, interrupted. */
   async fetch(ids: readonly Uint8Array[]): Promise<FetchedChunks> {
-    const found: FetchedChunks = new Map();
+    const found: FetchedChunks["chunks"] = new Map();
+    const arena = new Arena(this.#freeSlabs);
     const wanted = new Map<string, Wanted>();
     const alone: Uint8Array[] = [];
     for (const id of ids) {
@@ -66,11 +96,18 @@ export class ChunkFetcher {
     }
     const ranges = this.#ranges([...wanted.values()]);
     const worker = async (): Promise<void> => {
-      for (let range = ranges.shift(); range; range = ranges.shift()) await this.#fetchRange(range, found, alone);
+      for (let range = ranges.shift(); range; range = ranges.shift())
+        await this.#fetchRange(range, arena, found, alone);
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
     for (const id of alone) found.set(chunkKey(id), await this.#fetchAlone(id));
-    return found;
+    return {
+      chunks: found,
+      release: () => {
+        found.clear();
+        this.#freeSlabs.push(...arena.slabs.splice(0));
+      },
+    };
   }
 
   #ranges(wanted: Wanted[]): Range[] {
@@ -100,7 +137,12 @@ export class ChunkFetcher {
     return ranges;
   }
 
-  async #fetchRange(range: Range, found: FetchedChunks, failed: Uint8Array[]): Promise<void> {
+  async #fetchRange(
+    range: Range,
+    arena: Arena,
+    found: FetchedChunks["chunks"],
+    failed: Uint8Array[],
+  ): Promise<void> {
     const { device, chunks, from, end } = range;
     const [first] = chunks;
     if (!first) return;
@@ -117,7 +159,9 @@ export class ChunkFetcher {
     for (const { id, offsetBytes, sealedBytes } of chunks) {
       try {
         const sealed = bytes.subarray(offsetBytes - from, offsetBytes - from + sealedBytes);
-        found.set(chunkKey(id), this.#cipher.open(ChunkKind.data, id, sealed));
+        const plaintext = arena.take(Math.max(0, sealed.length - SEAL_BYTES));
+        this.#cipher.openInto(ChunkKind.data, id, sealed, plaintext);
+        found.set(chunkKey(id), plaintext);
       } catch {
         failed.push(id);
       }
@@ -130,7 +174,8 @@ export class ChunkFetcher {
     try {
       return await this.#reader.read(ChunkKind.data, id);
     } catch (error) {
-      if (error instanceof Refusal && (error.kind === "corruptedBlob" || error.kind === "missingBlob")) return error;
+      if (error instanceof Refusal && (error.kind === "corruptedBlob" || error.kind === "missingBlob"))
+        return error;
       throw error;
     }
   }

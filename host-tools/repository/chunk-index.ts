@@ -68,7 +68,8 @@ export class ChunkIndex {
       chunkCount: pack.chunks.length,
     });
     this.#packNumbers.set(key, number);
-    for (const chunk of pack.chunks) this.#insert(chunk.id, number, chunk.offsetBytes, chunk.sealedBytes, chunk.kind);
+    for (const chunk of pack.chunks)
+      this.#insert(chunk.id, number, chunk.offsetBytes, chunk.sealedBytes, chunk.kind);
   }
 
   /** Whether some pack with this chunk satisfies the test. */

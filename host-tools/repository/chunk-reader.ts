@@ -71,7 +71,9 @@ export class ChunkReader {
 
   /** Connected devices, those that said they have the pack first. */
   #devicesFor(pack: IndexedPack): BlobDevice[] {
-    return [...this.#devices].sort((a, b) => Number(pack.devices.has(b.name)) - Number(pack.devices.has(a.name)));
+    return [...this.#devices].sort(
+      (a, b) => Number(pack.devices.has(b.name)) - Number(pack.devices.has(a.name)),
+    );
   }
 
   deviceFor(pack: IndexedPack): BlobDevice | undefined {
@@ -89,7 +91,12 @@ export class ChunkReader {
     }
   }
 
-  async #get(device: BlobDevice, pack: IndexedPack, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+  async #get(
+    device: BlobDevice,
+    pack: IndexedPack,
+    offsetBytes: number,
+    lengthBytes: number,
+  ): Promise<Uint8Array> {
     const bytes = await device.get(pack.id, offsetBytes, lengthBytes);
     this.receivedBytes += bytes.length;
     if (bytes.length !== lengthBytes) throw new DataError("short", "the pack is shorter than its index says");
@@ -102,14 +109,21 @@ export class ChunkReader {
     this.#windowBytes = Math.min(this.#windowBytes * 2, LAST_WINDOW_BYTES);
     const near = this.#index
       .chunksOf(pack)
-      .filter((c) => c.offsetBytes >= offsetBytes - margin && c.offsetBytes + c.sealedBytes <= offsetBytes + sealedBytes + margin);
+      .filter(
+        (c) =>
+          c.offsetBytes >= offsetBytes - margin &&
+          c.offsetBytes + c.sealedBytes <= offsetBytes + sealedBytes + margin,
+      );
     const first = near[0];
     const last = near.at(-1);
     if (!first || !last) return this.#get(device, pack, offsetBytes, sealedBytes);
     const from = first.offsetBytes;
     const bytes = await this.#get(device, pack, from, last.offsetBytes + last.sealedBytes - from);
     for (const chunk of near)
-      this.#cache.put(chunk.id, bytes.subarray(chunk.offsetBytes - from, chunk.offsetBytes - from + chunk.sealedBytes));
+      this.#cache.put(
+        chunk.id,
+        bytes.subarray(chunk.offsetBytes - from, chunk.offsetBytes - from + chunk.sealedBytes),
+      );
     return bytes.subarray(offsetBytes - from, offsetBytes - from + sealedBytes);
   }
 
@@ -117,7 +131,11 @@ export class ChunkReader {
   #reason(error: unknown, location: Location, device: BlobDevice): Refusal {
     const pack = Buffer.from(location.pack.id).toString("hex").slice(0, 16);
     if (error instanceof DataError) {
-      const refusal = new Refusal("corruptedBlob", `blob ${pack} on ${device.name} is damaged: ${error.message}`, { cause: error });
+      const refusal = new Refusal(
+        "corruptedBlob",
+        `blob ${pack} on ${device.name} is damaged: ${error.message}`,
+        { cause: error },
+      );
       this.#onWarning(refusal.message);
       return refusal;
     }
@@ -138,9 +156,13 @@ export class ChunkReader {
     const unreachable = reasons.find((reason) => reason.kind !== "missingBlob");
     if (unreachable) return unreachable;
     const where = this.#devices.map((device) => device.name).join(", ");
-    return new Refusal("missingBlob", `chunk ${Buffer.from(id).toString("hex").slice(0, 16)} is not on ${where}`, {
-      hint,
-      cause: reasons[0],
-    });
+    return new Refusal(
+      "missingBlob",
+      `chunk ${Buffer.from(id).toString("hex").slice(0, 16)} is not on ${where}`,
+      {
+        hint,
+        cause: reasons[0],
+      },
+    );
   }
 }

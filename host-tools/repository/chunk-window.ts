@@ -86,7 +86,11 @@ export class ChunkWindow {
 
   #findZeros(): void {
     const horizon = this.#start + MAX_CHUNK_BYTES + HOLE_BLOCK_BYTES;
-    while (this.#zeroAt === undefined && this.#checked < horizon && this.#checked + HOLE_BLOCK_BYTES <= this.#fill) {
+    while (
+      this.#zeroAt === undefined &&
+      this.#checked < horizon &&
+      this.#checked + HOLE_BLOCK_BYTES <= this.#fill
+    ) {
       if (this.#isZero(this.#checked)) this.#zeroAt = this.#checked;
       else this.#checked += HOLE_BLOCK_BYTES;
     }

@@ -63,7 +63,10 @@ describe("chunker", () => {
       const inserted = Buffer.concat([content.subarray(0, at), Buffer.from("?"), content.subarray(at)]);
       const after = cuts(inserted);
       const shared = after.filter((end) => before.has(end <= at ? end : end - 1)).length;
-      assert.ok(after.length - shared <= 4, `at ${String(at)}: ${String(after.length - shared)} of ${String(after.length)} differ`);
+      assert.ok(
+        after.length - shared <= 4,
+        `at ${String(at)}: ${String(after.length - shared)} of ${String(after.length)} differ`,
+      );
     }
   });
 
@@ -77,17 +80,29 @@ describe("chunker", () => {
     const content = noise(7, 12 * MIB);
     const ends = cuts(content);
     const from = ends[3] ?? 0;
-    assert.deepEqual(cuts(content.subarray(from)).map((end) => end + from), ends.slice(4));
+    assert.deepEqual(
+      cuts(content.subarray(from)).map((end) => end + from),
+      ends.slice(4),
+    );
   });
 
   it("ends at the most when nothing matches", () => {
-    assert.deepEqual(cuts(Buffer.alloc(9 * MIB, 65)).slice(0, -1).every((end) => end % MAX_CHUNK_BYTES === 0 || end < MAX_CHUNK_BYTES), true);
+    assert.deepEqual(
+      cuts(Buffer.alloc(9 * MIB, 65))
+        .slice(0, -1)
+        .every((end) => end % MAX_CHUNK_BYTES === 0 || end < MAX_CHUNK_BYTES),
+      true,
+    );
   });
 });
 
 describe("chunk window", () => {
   /** Pieces of a file that is read in steps of `step`, as [offset, length, isHole]. */
-  function pieces(content: Uint8Array, step = READ_BYTES, from = 0): { at: number; length: number; isHole: boolean }[] {
+  function pieces(
+    content: Uint8Array,
+    step = READ_BYTES,
+    from = 0,
+  ): { at: number; length: number; isHole: boolean }[] {
     const window = new ChunkWindow(new Chunker({ gearKey, capacityBytes: WINDOW_BYTES }));
     window.reset(from);
     const found: { at: number; length: number; isHole: boolean }[] = [];
@@ -101,7 +116,11 @@ describe("chunk window", () => {
       for (let piece = window.next(); piece; piece = window.next()) {
         const { start, lengthBytes, isHole } = piece;
         const expected = isHole ? Buffer.alloc(lengthBytes) : content.subarray(at, at + lengthBytes);
-        assert.equal(Buffer.compare(window.bytes.subarray(start, start + lengthBytes), expected), 0, `at ${String(at)}`);
+        assert.equal(
+          Buffer.compare(window.bytes.subarray(start, start + lengthBytes), expected),
+          0,
+          `at ${String(at)}`,
+        );
         const last = found.at(-1);
         if (isHole && last?.isHole === true) last.length += lengthBytes;
         else found.push({ at, length: lengthBytes, isHole });
@@ -113,21 +132,35 @@ describe("chunk window", () => {
   }
 
   it("gives the same pieces however the file is read", () => {
-    const content = Buffer.concat([noise(8, 3 * MIB), Buffer.alloc(MIB), noise(9, 7 * MIB + 123), Buffer.alloc(200_000)]);
+    const content = Buffer.concat([
+      noise(8, 3 * MIB),
+      Buffer.alloc(MIB),
+      noise(9, 7 * MIB + 123),
+      Buffer.alloc(200_000),
+    ]);
     const expected = pieces(content);
-    for (const step of [64 * 1024, 100_000, 1_999_999]) assert.deepEqual(pieces(content, step), expected, String(step));
+    for (const step of [64 * 1024, 100_000, 1_999_999])
+      assert.deepEqual(pieces(content, step), expected, String(step));
     const middle = expected[4]?.at ?? 0;
     assert.deepEqual(pieces(content, READ_BYTES, middle), expected.slice(4), "resumed at a boundary");
   });
 
   it("finds holes of aligned zero blocks and nothing smaller", () => {
-    const content = Buffer.concat([noise(10, HOLE_BLOCK_BYTES), Buffer.alloc(4 * HOLE_BLOCK_BYTES), noise(11, 1000)]);
+    const content = Buffer.concat([
+      noise(10, HOLE_BLOCK_BYTES),
+      Buffer.alloc(4 * HOLE_BLOCK_BYTES),
+      noise(11, 1000),
+    ]);
     assert.deepEqual(pieces(content), [
       { at: 0, length: HOLE_BLOCK_BYTES, isHole: false },
       { at: HOLE_BLOCK_BYTES, length: 4 * HOLE_BLOCK_BYTES, isHole: true },
       { at: 5 * HOLE_BLOCK_BYTES, length: 1000, isHole: false },
     ]);
-    assert.ok(pieces(Buffer.concat([noise(12, 1000), Buffer.alloc(HOLE_BLOCK_BYTES)])).every((piece) => !piece.isHole));
+    assert.ok(
+      pieces(Buffer.concat([noise(12, 1000), Buffer.alloc(HOLE_BLOCK_BYTES)])).every(
+        (piece) => !piece.isHole,
+      ),
+    );
     assert.deepEqual(pieces(Buffer.alloc(40 * MIB)), [{ at: 0, length: 40 * MIB, isHole: true }]);
   });
 });

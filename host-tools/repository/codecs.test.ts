@@ -13,11 +13,33 @@ import { MAX_CHUNK_BYTES } from "./chunker";
 import { type ChunkItem, ContentBuilder, contentItems, directItems } from "./content";
 import { decodeIndex, encodeIndex, openIndexBlob, sealIndexBlob } from "./index-blob";
 import { decodeKeySlot, encodeKeySlot, makeKeySlot, openKeySlot } from "./key-slot";
-import { type EntryBody, decodeDetail, encodeDetail, exportPublicKey, openEntry, sealEntry } from "./log-entry";
+import {
+  type EntryBody,
+  decodeDetail,
+  encodeDetail,
+  exportPublicKey,
+  openEntry,
+  sealEntry,
+} from "./log-entry";
 import { PackBuilder, packCapacity } from "./pack-builder";
-import { PackStream, decodePackedChunks, openIndex, packIndexBinding, readPackHeader, readPackTrailer } from "./pack-format";
+import {
+  PackStream,
+  decodePackedChunks,
+  openIndex,
+  packIndexBinding,
+  readPackHeader,
+  readPackTrailer,
+} from "./pack-format";
 import { ChunkKind, RepositoryKeys, keyLogId, repositoryOfKeyLog } from "./repository-keys";
-import { EntryType, type TreeEntry, decodeEntry, decodeTree, encodeEntry, encodeTree, makeEntry } from "./tree";
+import {
+  EntryType,
+  type TreeEntry,
+  decodeEntry,
+  decodeTree,
+  encodeEntry,
+  encodeTree,
+  makeEntry,
+} from "./tree";
 import { noise } from "./testing/scratch";
 
 const repositoryId = noise(1, 16);
@@ -31,10 +53,14 @@ function attack(name: string, good: Uint8Array, read: (bytes: Uint8Array) => unk
     try {
       read(bytes);
     } catch (error) {
-      assert.ok(error instanceof DataError, `${name}, ${what}, COFFER_SEED=${String(seed)}: ${String(error)}`);
+      assert.ok(
+        error instanceof DataError,
+        `${name}, ${what}, COFFER_SEED=${String(seed)}: ${String(error)}`,
+      );
     }
   };
-  for (let length = 0; length < good.length; length++) tryIt(good.subarray(0, length), `cut to ${String(length)}`);
+  for (let length = 0; length < good.length; length++)
+    tryIt(good.subarray(0, length), `cut to ${String(length)}`);
   for (let bit = 0; bit < good.length * 8; bit++) {
     const bad = Uint8Array.from(good);
     bad[bit >> 3] = (bad[bit >> 3] ?? 0) ^ (1 << (bit & 7));
@@ -58,28 +84,83 @@ function plain(value: unknown): unknown {
 }
 
 const sampleTree: TreeEntry[] = [
-  makeEntry({ name: "a\xff\xfe", type: EntryType.file, mode: 0o644, mtimeSeconds: 1_700_000_000, mtimeNanos: 5, sizeBytes: 3, content: encode(noise(3, 32)), inode: 2 ** 52, ctimeSeconds: 1, ctimeNanos: 999_999_999, device: 64_512 }),
-  makeEntry({ name: "b", type: EntryType.directory, mode: 0o7777, mtimeSeconds: -5, sizeBytes: 10, entries: 3, content: encode(noise(4, 32)) }),
+  makeEntry({
+    name: "a\xff\xfe",
+    type: EntryType.file,
+    mode: 0o644,
+    mtimeSeconds: 1_700_000_000,
+    mtimeNanos: 5,
+    sizeBytes: 3,
+    content: encode(noise(3, 32)),
+    inode: 2 ** 52,
+    ctimeSeconds: 1,
+    ctimeNanos: 999_999_999,
+    device: 64_512,
+  }),
+  makeEntry({
+    name: "b",
+    type: EntryType.directory,
+    mode: 0o7777,
+    mtimeSeconds: -5,
+    sizeBytes: 10,
+    entries: 3,
+    content: encode(noise(4, 32)),
+  }),
   makeEntry({ name: "c", type: EntryType.symlink, mode: 0o777, target: "../x", sizeBytes: 4 }),
 ];
 
 describe("repository formats", () => {
   before(function () {
-    (this as Mocha.Context).timeout(60_000);
+    this.timeout(60_000);
   });
 
   it("CBOR is what cborg writes and reads, and only the short form is taken", () => {
-    for (const value of [0, 1, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER, -1, -24, -25, -257, -65_537, -(2 ** 40)]) {
+    for (const value of [
+      0,
+      1,
+      23,
+      24,
+      255,
+      256,
+      65_535,
+      65_536,
+      2 ** 32 - 1,
+      2 ** 32,
+      Number.MAX_SAFE_INTEGER,
+      -1,
+      -24,
+      -25,
+      -257,
+      -65_537,
+      -(2 ** 40),
+    ]) {
       const bytes = new CborWriter().int(value).take();
       assert.deepEqual(Buffer.from(bytes), Buffer.from(encode(value)), String(value));
       assert.equal(new CborReader(bytes).int(), value);
     }
-    for (const long of ["1800", "190010", "1a00000100", "1b0000000000010000", "5800", "980100", "9fff", "5fff"])
-      assert.throws(() => new CborReader(Buffer.from(long, "hex")).skip(), DataError, long);
+    for (const long of [
+      "1800",
+      "190010",
+      "1a00000100",
+      "1b0000000000010000",
+      "5800",
+      "980100",
+      "9fff",
+      "5fff",
+    ])
+      assert.throws(
+        () => {
+          new CborReader(Buffer.from(long, "hex")).skip();
+        },
+        DataError,
+        long,
+      );
     assert.throws(() => new CborReader(Buffer.from("9bffffffffffffffff", "hex")).array(2 ** 53), DataError);
     let nested = Buffer.from("00", "hex");
     for (let i = 0; i < 100; i++) nested = Buffer.concat([Buffer.from("81", "hex"), nested]);
-    assert.throws(() => new CborReader(nested).skip(), DataError);
+    assert.throws(() => {
+      new CborReader(nested).skip();
+    }, DataError);
   });
 
   it("trees are plain CBOR, come back as they were, and survive any bytes", () => {
@@ -88,7 +169,10 @@ describe("repository formats", () => {
     assert.equal(sizeBytes, 13);
     assert.equal(entries, 6);
     const oracle = decode(bytes) as [number, unknown[][]];
-    assert.deepEqual(oracle[1].map((entry) => entry.length), [11, 8, 6]);
+    assert.deepEqual(
+      oracle[1].map((entry) => entry.length),
+      [11, 8, 6],
+    );
     assert.deepEqual(Buffer.from(encode(oracle)), Buffer.from(bytes));
     attack("tree", bytes, decodeTree);
   });
@@ -104,7 +188,11 @@ describe("repository formats", () => {
       return writer.take();
     };
     assert.equal(decodeTree(tree(["a", "b"])).length, 2);
-    for (const names of [["b", "a"], ["a", "a"]]) assert.throws(() => decodeTree(tree(names)), DataError);
+    for (const names of [
+      ["b", "a"],
+      ["a", "a"],
+    ])
+      assert.throws(() => decodeTree(tree(names)), DataError);
   });
 
   it("a tree keeps what a later version added to an entry", () => {
@@ -126,14 +214,19 @@ describe("repository formats", () => {
       });
       const items: ChunkItem[] = [];
       for (let i = 0; i < count; i++)
-        items.push({ lengthBytes: 1 + (i % MAX_CHUNK_BYTES), id: i % 5 === 1 ? undefined : Buffer.alloc(32, i) });
+        items.push({
+          lengthBytes: 1 + (i % MAX_CHUNK_BYTES),
+          id: i % 5 === 1 ? undefined : Buffer.alloc(32, i),
+        });
       for (const item of items) await builder.add({ ...item });
       const content = await builder.finish();
       assert.ok(content.length <= 640, `${String(count)}: ${String(content.length)}`);
       const found: ChunkItem[] = [];
       const load = (item: ChunkItem): Promise<Uint8Array> => {
         const list = lists.get(Buffer.from(item.id ?? []).toString("hex"));
-        return list?.length === item.lengthBytes ? Promise.resolve(list) : Promise.reject(new Error("no such list"));
+        return list?.length === item.lengthBytes
+          ? Promise.resolve(list)
+          : Promise.reject(new Error("no such list"));
       };
       for await (const part of contentItems(content, builder.sizeBytes, load)) found.push(...part);
       assert.equal(found.length, items.length);
@@ -152,10 +245,13 @@ describe("repository formats", () => {
 
   it("names go to text and back whatever their bytes", () => {
     for (let round = 0; round < 2000; round++) {
-      const bytes = noise(seed + round, 1 + (round % 40)).toString("latin1").replace(/[/\0]/g, "x");
+      const bytes = noise(seed + round, 1 + (round % 40))
+        .toString("latin1")
+        .replace(/[/\0]/g, "x");
       assert.equal(toByteString(toText(bytes)), bytes, `COFFER_SEED=${String(seed)} round ${String(round)}`);
     }
-    for (const text of ["caf\u00e9", "cafe\u0301", "\u{1f510}", "plain"]) assert.equal(toBytes(toByteString(text)).toString("utf8"), text);
+    for (const text of ["caf\u00e9", "cafe\u0301", "\u{1f510}", "plain"])
+      assert.equal(toBytes(toByteString(text)).toString("utf8"), text);
     assert.equal(formatRemotePath(parseRemotePath("a//b/./c/../d/")), "/a/b/d");
     assert.equal(formatRemotePath(parseRemotePath("/../..")), "/");
   });
@@ -173,8 +269,12 @@ describe("repository formats", () => {
     assert.notDeepEqual(cipher.id(ChunkKind.tree, plaintext), id);
     assert.throws(() => cipher.open(ChunkKind.tree, id, seal()), DataError);
     assert.throws(() => cipher.open(ChunkKind.data, noise(7, 32), seal()), DataError);
-    const others = [new RepositoryKeys(noise(2, 32), noise(8, 16)), new RepositoryKeys(noise(9, 32), repositoryId)];
-    for (const other of others) assert.throws(() => new ChunkCipher(other).open(ChunkKind.data, id, seal()), DataError);
+    const others = [
+      new RepositoryKeys(noise(2, 32), noise(8, 16)),
+      new RepositoryKeys(noise(9, 32), repositoryId),
+    ];
+    for (const other of others)
+      assert.throws(() => new ChunkCipher(other).open(ChunkKind.data, id, seal()), DataError);
     for (const at of [0, 1, 500, 1001, 1016]) {
       const bad = seal();
       bad[at] = (bad[at] ?? 0) ^ 1;
@@ -185,7 +285,13 @@ describe("repository formats", () => {
   it("a pack is readable without any index, and deterministic", () => {
     const build = (): ReturnType<PackBuilder["finish"]> => {
       const targetBytes = 1024 * 1024;
-      const builder = new PackBuilder({ stream: PackStream.data, keys, cipher, buffer: Buffer.alloc(packCapacity(targetBytes)), targetBytes });
+      const builder = new PackBuilder({
+        stream: PackStream.data,
+        keys,
+        cipher,
+        buffer: Buffer.alloc(packCapacity(targetBytes)),
+        targetBytes,
+      });
       for (let i = 0; i < 5; i++) {
         const plaintext = noise(50 + i, 3000 * (i + 1));
         assert.ok(builder.fits(plaintext.length));
@@ -205,11 +311,18 @@ describe("repository formats", () => {
     for (const { kind, id: chunkId, offsetBytes, sealedBytes } of found.chunks)
       cipher.open(kind, chunkId, bytes.subarray(offsetBytes, offsetBytes + sealedBytes));
     attack("pack index", opened, (bad) => decodePackedChunks(Buffer.from(bad), 0, bytes.length));
-    attack("sealed pack index", sealed, (bad) => openIndex(keys.packIndexKey, packIndexBinding(repositoryId, stream), bad));
+    attack("sealed pack index", sealed, (bad) =>
+      openIndex(keys.packIndexKey, packIndexBinding(repositoryId, stream), bad),
+    );
   });
 
   it("an index comes back as it was, and survives any bytes", () => {
-    const chunks = [0, 1, 2].map((i) => ({ id: noise(60 + i, 32), kind: ChunkKind.data, offsetBytes: 8 + i * 100, sealedBytes: 100 }));
+    const chunks = [0, 1, 2].map((i) => ({
+      id: noise(60 + i, 32),
+      kind: ChunkKind.data,
+      offsetBytes: 8 + i * 100,
+      sealedBytes: 100,
+    }));
     const packs = [{ id: noise(70, 32), stream: PackStream.tree, sizeBytes: 1000, chunks, deviceMask: 5 }];
     assert.deepEqual(plain(decodeIndex(encodeIndex(packs))), plain(packs));
     assert.deepEqual(plain(openIndexBlob(keys, sealIndexBlob(keys, packs))), plain(packs));
@@ -221,7 +334,12 @@ describe("repository formats", () => {
     const index = new ChunkIndex();
     const devices = new Set(["one"]);
     for (let pack = 0; pack < 50; pack++) {
-      const chunks = Array.from({ length: 100 }, (_, i) => ({ id: noise(pack * 100 + i + 1, 32), kind: ChunkKind.data, offsetBytes: 8 + i, sealedBytes: 20 }));
+      const chunks = Array.from({ length: 100 }, (_, i) => ({
+        id: noise(pack * 100 + i + 1, 32),
+        kind: ChunkKind.data,
+        offsetBytes: 8 + i,
+        sealedBytes: 20,
+      }));
       index.add({ id: noise(100_000 + pack, 32), stream: PackStream.data, sizeBytes: 9999, chunks }, devices);
     }
     for (let i = 1; i <= 5000; i++) assert.equal(index.locations(noise(i, 32)).length, 1, String(i));
@@ -244,10 +362,23 @@ describe("repository formats", () => {
     assert.deepEqual(decodeDetail(opened.detail as Uint8Array).operations.length, 1);
     assert.notDeepEqual(sealEntry(keys, privateKey, body), sealed, "salted");
     const other = exportPublicKey(generateKeyPairSync("ed25519").publicKey);
-    for (const wrong of [{ sequence: 1 }, { writer: noise(82, 16) }, { previous: noise(83, 32) }, { publicKey: other }, { keys: new RepositoryKeys(noise(2, 32), noise(84, 16)) }])
+    for (const wrong of [
+      { sequence: 1 },
+      { writer: noise(82, 16) },
+      { previous: noise(83, 32) },
+      { publicKey: other },
+      { keys: new RepositoryKeys(noise(2, 32), noise(84, 16)) },
+    ])
       assert.throws(() => openEntry(sealed, { ...place, ...wrong }), DataError);
     attack("entry", sealed, (bytes) => openEntry(bytes, place));
-    attack("detail", encodeDetail({ operations: [{ op: "move", from: [Buffer.from("a")], to: [Buffer.from("b")] }], seen: [{ writer: noise(85, 16), count: 3, head: noise(86, 32) }] }), decodeDetail);
+    attack(
+      "detail",
+      encodeDetail({
+        operations: [{ op: "move", from: [Buffer.from("a")], to: [Buffer.from("b")] }],
+        seen: [{ writer: noise(85, 16), count: 3, head: noise(86, 32) }],
+      }),
+      decodeDetail,
+    );
   }).timeout(60_000);
 
   it("a key slot opens with its passphrase only, and its parameters are bounded", async () => {

@@ -15,7 +15,13 @@ import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { ContentBuilder } from "./content";
-import { INDEX_BLOB_TARGET_BYTES, type IndexedPackRecord, encodeIndex, indexedPackBytes, sealIndexBlob } from "./index-blob";
+import {
+  INDEX_BLOB_TARGET_BYTES,
+  type IndexedPackRecord,
+  encodeIndex,
+  indexedPackBytes,
+  sealIndexBlob,
+} from "./index-blob";
 import type { IndexLoader } from "./index-loader";
 import {
   type EntryBody,
@@ -104,19 +110,26 @@ export class Committer {
 
   async #write(root: TreeEntry, operations: readonly Operation[], uploader: PackUploader): Promise<void> {
     const { trees, targets, logs, prepare } = this.#context;
-    for (const { kind, id, plaintext } of trees.pending.values())
-      await uploader.offer(kind, id, plaintext);
+    for (const { kind, id, plaintext } of trees.pending.values()) await uploader.offer(kind, id, plaintext);
     const detail = await this.#detail(operations, uploader);
     await uploader.flush();
     trees.pending.clear();
     const rootBytes = encodeEntry(root);
     const names = targets.map((target) => target.name);
     let room = MAX_BODY_BYTES - BODY_RESERVE_BYTES - rootBytes.length;
-    room -= (detail instanceof Uint8Array ? detail.length : detail.content.length) + names.join("").length + 2 * names.length;
+    room -=
+      (detail instanceof Uint8Array ? detail.length : detail.content.length) +
+      names.join("").length +
+      2 * names.length;
     await Promise.all(targets.map(prepare));
     const index = await this.#index(uploader.packs, room);
     for (let at = 0; at < index.length - 1; at++)
-      this.#append({ root: encodeEntry(this.#context.state.root), index: index[at] ?? [], detail: this.#emptyDetail(), devices: names });
+      this.#append({
+        root: encodeEntry(this.#context.state.root),
+        index: index[at] ?? [],
+        detail: this.#emptyDetail(),
+        devices: names,
+      });
     this.#append({ root: rootBytes, index: index.at(-1) ?? new Uint8Array(0), detail, devices: names });
     await Promise.all(targets.map((target) => logs.bringUpToDate(target)));
     uploader.packs.length = 0;
@@ -170,7 +183,10 @@ export class Committer {
     const bytes = encodeDetail({ operations: [...operations], seen: this.#seen() });
     if (bytes.length <= INLINE_DETAIL_BYTES) return bytes;
     const builder = new ContentBuilder({
-      storeList: () => Promise.reject(new Refusal("usage", "too many changes in one step", { hint: "Change fewer paths at once." })),
+      storeList: () =>
+        Promise.reject(
+          new Refusal("usage", "too many changes in one step", { hint: "Change fewer paths at once." }),
+        ),
     });
     for (let at = 0; at < bytes.length; at += MAX_CHUNK_BYTES) {
       const plaintext = bytes.subarray(at, at + MAX_CHUNK_BYTES);
@@ -196,14 +212,15 @@ export class Committer {
   async #locked<T>(work: () => Promise<T>): Promise<T> {
     const endMs = Date.now() + LOCK_PATIENCE_MS;
     for (;;) {
-      let isHeld = false;
+      const lock = { isHeld: false };
       try {
         return await withStateLock(new State(this.#context.folder), () => {
-          isHeld = true;
+          lock.isHeld = true;
           return work();
         });
       } catch (error) {
-        if (isHeld || !(error instanceof Refusal) || error.kind !== "localIo" || Date.now() > endMs) throw error;
+        if (lock.isHeld || !(error instanceof Refusal) || error.kind !== "localIo" || Date.now() > endMs)
+          throw error;
       }
     }
   }

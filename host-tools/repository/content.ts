@@ -76,7 +76,10 @@ export class ContentBuilder {
     if (depth === MAX_DEPTH) throw new RangeError("content: too many chunks");
     const items = this.#levels[depth] ?? [];
     this.#levels[depth] = [];
-    const plaintext = encodeItems(new CborWriter(items.length * (ITEM_BYTES + 2) + 8).array(items.length), items).take();
+    const plaintext = encodeItems(
+      new CborWriter(items.length * (ITEM_BYTES + 2) + 8).array(items.length),
+      items,
+    ).take();
     await this.#push(depth + 1, { lengthBytes: plaintext.length, id: await this.#storeList(plaintext) });
   }
 }

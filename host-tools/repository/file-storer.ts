@@ -72,7 +72,12 @@ export class FileStorer {
     return this.#storeLarge(path, stat, key, known);
   }
 
-  async #storeSmall(path: ByteString, stat: LocalStat, key: string, known: readonly ChunkItem[]): Promise<StoredFile> {
+  async #storeSmall(
+    path: ByteString,
+    stat: LocalStat,
+    key: string,
+    known: readonly ChunkItem[],
+  ): Promise<StoredFile> {
     const only = known[0];
     if (only?.id && only.lengthBytes === stat.sizeBytes && (await this.#uploader.isStored(only.id))) {
       this.#note(key, [only]);
@@ -98,7 +103,12 @@ export class FileStorer {
     return { content: singleChunk(id), sizeBytes: count, isStable };
   }
 
-  async #storeLarge(path: ByteString, stat: LocalStat, key: string, known: readonly ChunkItem[]): Promise<StoredFile> {
+  async #storeLarge(
+    path: ByteString,
+    stat: LocalStat,
+    key: string,
+    known: readonly ChunkItem[],
+  ): Promise<StoredFile> {
     const number = this.#journal.file(key);
     const builder = new ContentBuilder({
       storeList: async (plaintext) => {
@@ -111,11 +121,15 @@ export class FileStorer {
       this.#journal.item(number, item);
       await builder.add(item);
     };
-    const file = await openFile(toBytes(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const file = await openFile(
+      toBytes(path),
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+    );
     try {
       const isPrefixGood = await this.#storeKnown(file, known, stat.sizeBytes, add);
       await this.#storeRest(file, builder.sizeBytes, stat.sizeBytes, add);
-      const isStable = isPrefixGood && builder.sizeBytes === stat.sizeBytes && fileKey(statOpenFile(file)) === key;
+      const isStable =
+        isPrefixGood && builder.sizeBytes === stat.sizeBytes && fileKey(statOpenFile(file)) === key;
       return { content: await builder.finish(), sizeBytes: builder.sizeBytes, isStable };
     } finally {
       await closeFile(file);
@@ -148,14 +162,20 @@ export class FileStorer {
     return true;
   }
 
-  async #storeRest(file: number, from: number, sizeBytes: number, add: (item: ChunkItem) => Promise<void>): Promise<void> {
+  async #storeRest(
+    file: number,
+    from: number,
+    sizeBytes: number,
+    add: (item: ChunkItem) => Promise<void>,
+  ): Promise<void> {
     const window = this.#window;
     window.reset(from);
     if (from >= sizeBytes) return;
     const next = (): Promise<number> | number => {
       window.makeRoom();
       const wanted = Math.min(READ_BYTES, sizeBytes - window.fileOffset);
-      if (sizeBytes <= AT_ONCE_BYTES) return readSync(file, window.bytes, window.fill, wanted, window.fileOffset);
+      if (sizeBytes <= AT_ONCE_BYTES)
+        return readSync(file, window.bytes, window.fill, wanted, window.fileOffset);
       return this.#read(file, window.fill, wanted, window.fileOffset);
     };
     let reading: Promise<number> | number | undefined = next();
@@ -165,7 +185,8 @@ export class FileStorer {
         window.advance(count);
         window.isEnd = count === 0 || window.fileOffset >= sizeBytes;
         reading = window.isEnd ? undefined : next();
-        for (let piece = window.next(); piece; piece = window.next()) await add(await this.#storePiece(piece));
+        for (let piece = window.next(); piece; piece = window.next())
+          await add(await this.#storePiece(piece));
         this.#signal?.throwIfAborted();
       }
     } finally {
@@ -176,7 +197,11 @@ export class FileStorer {
 
   async #storePiece(piece: Piece): Promise<ChunkItem> {
     const { start, lengthBytes, isHole } = piece;
-    if (!isHole) return { lengthBytes, id: await this.#storeChunk(this.#window.bytes.subarray(start, start + lengthBytes)) };
+    if (!isHole)
+      return {
+        lengthBytes,
+        id: await this.#storeChunk(this.#window.bytes.subarray(start, start + lengthBytes)),
+      };
     this.#onBytes(lengthBytes);
     return { lengthBytes, id: undefined };
   }

@@ -52,8 +52,11 @@ export class FileWriter {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
-      const count = bytes.length <= AT_ONCE_BYTES ? writeSync(this.#file, bytes, at, bytes.length - at, this.#offset) : await this.#write(bytes, at);
+    for (let at = 0; at < bytes.length;) {
+      const count =
+        bytes.length <= AT_ONCE_BYTES
+          ? writeSync(this.#file, bytes, at, bytes.length - at, this.#offset)
+          : await this.#write(bytes, at);
       at += count;
       this.#offset += count;
     }
@@ -111,7 +114,8 @@ export function setModeAndTime(path: ByteString, entry: TreeEntry): void {
 export function removeLeftovers(folder: ByteString): void {
   for (const name of readdirSync(toBytes(folder), { encoding: "latin1" })) {
     const pid = Number(temporaryName.exec(name)?.[1]);
-    if (Number.isInteger(pid) && pid !== process.pid && !isAlive(pid)) rmSync(toBytes(`${folder}/${name}`), { force: true });
+    if (Number.isInteger(pid) && pid !== process.pid && !isAlive(pid))
+      rmSync(toBytes(`${folder}/${name}`), { force: true });
   }
 }
 

@@ -80,12 +80,18 @@ export function decodeIndex(plaintext: Uint8Array): IndexedPackRecord[] {
 }
 
 export function sealIndexBlob(keys: RepositoryKeys, packs: readonly IndexedPackRecord[]): Buffer {
-  return Buffer.concat([MAGIC, Uint8Array.of(INDEX_VERSION), sealIndex(keys.indexKey, binding(keys), encodeIndex(packs))]);
+  return Buffer.concat([
+    MAGIC,
+    Uint8Array.of(INDEX_VERSION),
+    sealIndex(keys.indexKey, binding(keys), encodeIndex(packs)),
+  ]);
 }
 
 export function openIndexBlob(keys: RepositoryKeys, blob: Uint8Array): IndexedPackRecord[] {
-  if (blob.length < HEADER_BYTES + INDEX_SEAL_BYTES) throw new DataError("short", "index blob shorter than its seal");
-  if (Buffer.compare(blob.subarray(0, 4), MAGIC) !== 0) throw new DataError("checksum", "this is no index blob");
+  if (blob.length < HEADER_BYTES + INDEX_SEAL_BYTES)
+    throw new DataError("short", "index blob shorter than its seal");
+  if (Buffer.compare(blob.subarray(0, 4), MAGIC) !== 0)
+    throw new DataError("checksum", "this is no index blob");
   if (blob[4] !== INDEX_VERSION) throw new DataError("version", `index blob of version ${String(blob[4])}`);
   return decodeIndex(openIndex(keys.indexKey, binding(keys), blob.subarray(HEADER_BYTES)));
 }

@@ -53,7 +53,8 @@ export class IndexLoader {
       this.#done.set(log, log.count);
     }
     const worker = async (): Promise<void> => {
-      for (let next = waiting.shift(); next; next = waiting.shift()) this.#add(await this.#blob(next.id, next.body), next.body);
+      for (let next = waiting.shift(); next; next = waiting.shift())
+        this.#add(await this.#blob(next.id, next.body), next.body);
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
   }
@@ -85,12 +86,15 @@ export class IndexLoader {
   async #blob(id: Uint8Array, body: EntryBody): Promise<IndexedPackRecord[]> {
     const kept = this.#kept(id);
     if (kept) return kept;
-    const devices = [...this.#devices].sort((a, b) => Number(body.devices.includes(b.name)) - Number(body.devices.includes(a.name)));
+    const devices = [...this.#devices].sort(
+      (a, b) => Number(body.devices.includes(b.name)) - Number(body.devices.includes(a.name)),
+    );
     const name = Buffer.from(id).toString("hex").slice(0, 16);
     for (const device of devices) {
       try {
         const blob = await device.get(id, 0, MAX_INDEX_BLOB_BYTES);
-        if (Buffer.compare(hash(blob), id) !== 0) throw new DataError("checksum", "its bytes do not hash to its id");
+        if (Buffer.compare(hash(blob), id) !== 0)
+          throw new DataError("checksum", "its bytes do not hash to its id");
         const packs = openIndexBlob(this.#keys, blob);
         this.keep(id, blob);
         return packs;

@@ -28,7 +28,10 @@ describe("interrupted pushes", () => {
     await scratch.remove();
   });
 
-  async function attempt(home: string, devices: MemoryDevice[]): Promise<Awaited<ReturnType<Repository["push"]>>> {
+  async function attempt(
+    home: string,
+    devices: MemoryDevice[],
+  ): Promise<Awaited<ReturnType<Repository["push"]>>> {
     const repository = await Repository.open({ home, passphrase: PASSPHRASE, devices });
     try {
       return await repository.push({ sources: [source], to: "/" });
@@ -77,10 +80,20 @@ describe("interrupted pushes", () => {
         const report = await attempt(home, [device]);
         const sent = device.putBytes - before;
         const whole = [...device.blobs.values()].reduce((sum, blob) => sum + blob.length, 0);
-        assert.ok(sent + before <= whole + 4096, `call ${String(killAt)}: ${String(sent + before)} sent for ${String(whole)} stored`);
-        if (hadBlobs >= 5) assert.ok(report.hashedBytes < 6 * MIB, `call ${String(killAt)}: hashed ${String(report.hashedBytes)} again`);
+        assert.ok(
+          sent + before <= whole + 4096,
+          `call ${String(killAt)}: ${String(sent + before)} sent for ${String(whole)} stored`,
+        );
+        if (hadBlobs >= 5)
+          assert.ok(
+            report.hashedBytes < 6 * MIB,
+            `call ${String(killAt)}: hashed ${String(report.hashedBytes)} again`,
+          );
         await check(scratch.path(`fresh-${String(killAt)}`), [device]);
-        assert.deepEqual(readdirSync(`${home}/repository`).filter((name) => name.startsWith("journal")), []);
+        assert.deepEqual(
+          readdirSync(`${home}/repository`).filter((name) => name.startsWith("journal")),
+          [],
+        );
         rmSync(home, { recursive: true });
       }
     });
@@ -113,7 +126,8 @@ describe("interrupted pushes", () => {
     assert.ok(partial.size > 0);
     two.beforeCall = undefined;
     await attempt(scratch.home, [two]);
-    for (const id of partial) assert.ok(two.blobs.has(id), "the upload that was interrupted is the one that was completed");
+    for (const id of partial)
+      assert.ok(two.blobs.has(id), "the upload that was interrupted is the one that was completed");
     assert.deepEqual([...two.blobs.keys()].sort(), [...one.blobs.keys()].sort());
   });
 
@@ -162,7 +176,10 @@ describe("interrupted pushes", () => {
     for (let killAt = 1; killAt <= 12; killAt++) {
       const home = scratch.path(`home-${String(killAt)}`);
       cpSync(scratch.home, home, { recursive: true });
-      const devices = [new MemoryDevice({ name: "one", preferredBlobBytes: MIB }), new MemoryDevice({ name: "two", preferredBlobBytes: MIB })];
+      const devices = [
+        new MemoryDevice({ name: "one", preferredBlobBytes: MIB }),
+        new MemoryDevice({ name: "two", preferredBlobBytes: MIB }),
+      ];
       const second = devices[1] as MemoryDevice;
       second.beforeCall = () => {
         if (second.calls >= killAt) throw lost();
@@ -171,22 +188,33 @@ describe("interrupted pushes", () => {
       await assert.rejects(attempt(home, devices));
       second.beforeCall = undefined;
       await attempt(home, devices);
-      for (const device of devices) await check(scratch.path(`fresh-${String(killAt)}-${device.name}`), [device]);
-      assert.deepEqual([...second.blobs.keys()].sort(), [...(devices[0] as MemoryDevice).blobs.keys()].sort());
+      for (const device of devices)
+        await check(scratch.path(`fresh-${String(killAt)}-${device.name}`), [device]);
+      assert.deepEqual(
+        [...second.blobs.keys()].sort(),
+        [...(devices[0] as MemoryDevice).blobs.keys()].sort(),
+      );
     }
   });
 
   it("survive two pushes of this computer at once", async () => {
     const device = new MemoryDevice({ preferredBlobBytes: MIB });
     scratch.write("other/file", "other");
-    const repositories = await Promise.all([scratch.open([device]), scratch.open([device]), scratch.open([device])]);
+    const repositories = await Promise.all([
+      scratch.open([device]),
+      scratch.open([device]),
+      scratch.open([device]),
+    ]);
     await Promise.all([
       repositories[0].push({ sources: [source], to: "/" }),
       repositories[1].push({ sources: [scratch.path("other")], to: "/" }),
       repositories[2].makeDirectory("/made"),
     ]);
     const fresh = await scratch.open([device], { home: scratch.path("fresh") });
-    assert.deepEqual((await fresh.list("/")).map((node) => node.name), ["made", "other", "tree"]);
+    assert.deepEqual(
+      (await fresh.list("/")).map((node) => node.name),
+      ["made", "other", "tree"],
+    );
     assert.equal((await fresh.usage()).entries, 3);
   });
 

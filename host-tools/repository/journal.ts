@@ -4,23 +4,35 @@
  * pack is sent. After a crash the next push finds here what needs no hashing any more, and builds packs that were under
  * way again bit for bit, so that a device goes on in the middle of them. docs/repository.md "Interrupted pushes".
  *
- * It is a memory, not an authority: a device is asked before a pack counts as stored, chunks carry their ids. Records:
- * u32 length | u32 CRC-32 | u8 type | body; the first that does not fit ends the journal.
+ * It is a memory, not an authority: a device is asked before a pack counts as stored, chunks carry their ids. Batches of
+ * records, each u32 length | 4 bytes of the SHA-256 of the records | records, a record u32 length | u8 type | body; the first batch that does not fit
+ * ends the journal.
  */
 
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
-import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { crc32 } from "../../firmware/protocol/crc32";
 import { fromFileError } from "../refusal";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import type { ChunkItem } from "./content";
 import { type Pack, decodePackedChunks, encodePackedChunks, streamOf } from "./pack-format";
 
 const RecordType = { file: 1, chunk: 2, hole: 3, pack: 4 } as const;
-const HEADER_BYTES = 9;
-const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+const BATCH_HEADER_BYTES = 8;
+const RECORD_HEADER_BYTES = 5;
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 const FLUSH_BYTES = 64 * 1024;
+/** A file's key or a chunk takes less than this. */
+const MAX_SMALL_RECORD_BYTES = 256;
 /** Files remembered from journals, newest first to go: bounds memory, costs only hashing. */
 const MAX_FILES = 200_000;
 
@@ -38,8 +50,9 @@ export class PushJournal {
   readonly #path: string;
   readonly #adopted: string[] = [];
   #file: number | undefined;
-  #waiting: Uint8Array[] = [];
-  #waitingBytes = 0;
+  /** The batch being filled, with room for its header. */
+  readonly #batch = Buffer.allocUnsafe(BATCH_HEADER_BYTES + FLUSH_BYTES);
+  #length = BATCH_HEADER_BYTES;
   #files = 0;
 
   /** Takes over what pushes that are no more have left in `folder`. */
@@ -60,38 +73,45 @@ export class PushJournal {
   /** Starts a file; the number goes with its chunks. */
   file(key: string): number {
     const number = this.#files++;
-    const body = Buffer.alloc(4 + key.length);
-    body.writeUInt32BE(number, 0);
-    body.write(key, 4, "latin1");
-    this.#append(RecordType.file, body);
+    const at = this.#begin(RecordType.file, 4 + key.length);
+    this.#batch.writeUInt32BE(number, at);
+    this.#batch.write(key, at + 4, "latin1");
     return number;
   }
 
   item(file: number, item: ChunkItem): void {
-    const body = Buffer.alloc(item.id ? 8 + CHUNK_ID_BYTES : 12);
-    body.writeUInt32BE(file, 0);
-    if (item.id) {
-      body.writeUInt32BE(item.lengthBytes, 4);
-      body.set(item.id, 8);
-    } else body.writeBigUInt64BE(BigInt(item.lengthBytes), 4);
-    this.#append(item.id ? RecordType.chunk : RecordType.hole, body);
+    const { id, lengthBytes } = item;
+    const at = this.#begin(id ? RecordType.chunk : RecordType.hole, id ? 8 + CHUNK_ID_BYTES : 12);
+    this.#batch.writeUInt32BE(file, at);
+    if (id) {
+      this.#batch.writeUInt32BE(lengthBytes, at + 4);
+      this.#batch.set(id, at + 8);
+    } else this.#batch.writeBigUInt64BE(BigInt(lengthBytes), at + 4);
   }
 
   /** On the disk's side of this process when it returns: to be called before the pack is sent. */
   pack(pack: Pack): void {
-    const fields = Buffer.alloc(CHUNK_ID_BYTES + 5);
-    fields.set(pack.id, 0);
-    fields[CHUNK_ID_BYTES] = pack.stream;
-    fields.writeUInt32BE(pack.sizeBytes, CHUNK_ID_BYTES + 1);
-    this.#append(RecordType.pack, Buffer.concat([fields, encodePackedChunks(pack.chunks)]));
     this.flush();
+    const fields = Buffer.alloc(BATCH_HEADER_BYTES + RECORD_HEADER_BYTES + CHUNK_ID_BYTES + 5);
+    const chunks = encodePackedChunks(pack.chunks);
+    fields.writeUInt32BE(CHUNK_ID_BYTES + 5 + chunks.length, BATCH_HEADER_BYTES);
+    fields[BATCH_HEADER_BYTES + 4] = RecordType.pack;
+    const at = BATCH_HEADER_BYTES + RECORD_HEADER_BYTES;
+    fields.set(pack.id, at);
+    fields[at + CHUNK_ID_BYTES] = pack.stream;
+    fields.writeUInt32BE(pack.sizeBytes, at + CHUNK_ID_BYTES + 1);
+    this.#write(Buffer.concat([fields, chunks]));
   }
 
   flush(): void {
-    if (this.#waitingBytes === 0) return;
-    const bytes = Buffer.concat(this.#waiting);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    if (this.#length === BATCH_HEADER_BYTES) return;
+    this.#write(this.#batch.subarray(0, this.#length));
+    this.#length = BATCH_HEADER_BYTES;
+  }
+
+  #write(bytes: Buffer): void {
+    bytes.writeUInt32BE(bytes.length - BATCH_HEADER_BYTES, 0);
+    checksum(bytes.subarray(BATCH_HEADER_BYTES)).copy(bytes, 4);
     try {
       this.#file ??= openSync(this.#path, "a", 0o600);
       writeSync(this.#file, bytes);
@@ -114,22 +134,23 @@ export class PushJournal {
     for (const path of [this.#path, ...this.#adopted]) PushJournal.#inUse.delete(path);
   }
 
-  #append(type: number, body: Uint8Array): void {
-    const record = Buffer.allocUnsafe(HEADER_BYTES + body.length);
-    record[8] = type;
-    record.set(body, HEADER_BYTES);
-    record.writeUInt32BE(body.length + 1, 0);
-    record.writeUInt32BE(crc32(record.subarray(8)), 4);
-    this.#waiting.push(record);
-    this.#waitingBytes += record.length;
-    if (this.#waitingBytes >= FLUSH_BYTES) this.flush();
+  /** Where the body of the next record goes. */
+  #begin(type: number, bodyBytes: number): number {
+    if (bodyBytes > MAX_SMALL_RECORD_BYTES) throw new RangeError(`record: ${String(bodyBytes)} bytes`);
+    if (this.#length + RECORD_HEADER_BYTES + bodyBytes > this.#batch.length) this.flush();
+    const at = this.#length + RECORD_HEADER_BYTES;
+    this.#batch.writeUInt32BE(bodyBytes, this.#length);
+    this.#batch[this.#length + 4] = type;
+    this.#length = at + bodyBytes;
+    return at;
   }
 
   #adopt(): string[] {
     for (const name of readdirSync(this.#folder).sort()) {
       const path = join(this.#folder, name);
       const pid = Number(/^journal-(\d+)-[0-9a-f]+$/.exec(name)?.[1]);
-      if (!Number.isInteger(pid) || PushJournal.#inUse.has(path) || (pid !== process.pid && isAlive(pid))) continue;
+      if (!Number.isInteger(pid) || PushJournal.#inUse.has(path) || (pid !== process.pid && isAlive(pid)))
+        continue;
       const mine = this.#newPath();
       try {
         renameSync(path, mine);
@@ -147,6 +168,10 @@ export class PushJournal {
   }
 }
 
+function checksum(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest().subarray(0, 4);
+}
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -160,12 +185,18 @@ function readJournal(path: string, into: JournalContent): void {
   const bytes = readFileSync(path);
   const files = new Map<number, ChunkItem[]>();
   let at = 0;
-  while (at + HEADER_BYTES <= bytes.length) {
+  while (at + BATCH_HEADER_BYTES <= bytes.length) {
     const length = bytes.readUInt32BE(at);
-    const end = at + 8 + length;
-    if (length < 1 || length > MAX_RECORD_BYTES || end > bytes.length) return;
-    if (crc32(bytes.subarray(at + 8, end)) !== bytes.readUInt32BE(at + 4)) return;
-    readRecord(bytes[at + 8] ?? 0, bytes.subarray(at + HEADER_BYTES, end), files, into);
+    const end = at + BATCH_HEADER_BYTES + length;
+    if (length > MAX_BATCH_BYTES || end > bytes.length) return;
+    const batch = bytes.subarray(at + BATCH_HEADER_BYTES, end);
+    if (checksum(batch).compare(bytes, at + 4, at + 8) !== 0) return;
+    for (let from = 0; from + RECORD_HEADER_BYTES <= batch.length;) {
+      const body = from + RECORD_HEADER_BYTES;
+      const next = body + batch.readUInt32BE(from);
+      readRecord(batch[from + 4] ?? 0, batch.subarray(body, next), files, into);
+      from = next;
+    }
     at = end;
   }
 }
@@ -174,7 +205,12 @@ function readRecord(type: number, body: Buffer, files: Map<number, ChunkItem[]>,
   if (type === RecordType.pack) {
     const sizeBytes = body.readUInt32BE(CHUNK_ID_BYTES + 1);
     const { chunks } = decodePackedChunks(body, CHUNK_ID_BYTES + 5, sizeBytes);
-    into.packs.push({ id: body.subarray(0, CHUNK_ID_BYTES), stream: streamOf(body[CHUNK_ID_BYTES]), sizeBytes, chunks });
+    into.packs.push({
+      id: body.subarray(0, CHUNK_ID_BYTES),
+      stream: streamOf(body[CHUNK_ID_BYTES]),
+      sizeBytes,
+      chunks,
+    });
   } else if (type === RecordType.file) {
     if (into.files.size >= MAX_FILES) return;
     const items: ChunkItem[] = [];

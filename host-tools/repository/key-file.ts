@@ -5,7 +5,14 @@
  * computer".
  */
 
-import { createCipheriv, createDecipheriv, createHmac, createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPrivateKey,
+  generateKeyPairSync,
+  randomBytes,
+} from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { readIfPresent, writePrivateFile } from "../private-files";
@@ -34,7 +41,11 @@ function keyFilePath(home: string): string {
   return join(repositoryFolder(home), "repository.json");
 }
 
-export async function saveKeyFile(home: string, file: KeyFile, options: { exclusive?: boolean } = {}): Promise<void> {
+export async function saveKeyFile(
+  home: string,
+  file: KeyFile,
+  options: { exclusive?: boolean } = {},
+): Promise<void> {
   const json = {
     version: FILE_VERSION,
     repositoryId: hex(file.repositoryId),
@@ -53,15 +64,21 @@ export async function loadKeyFile(home: string): Promise<KeyFile | undefined> {
   try {
     value = JSON.parse(text) as Record<string, unknown>;
     if (typeof value["version"] === "number" && value["version"] > FILE_VERSION)
-      throw new Refusal("newerVersion", `${path} was written by a newer Coffer`, { hint: "Update Coffer on this computer." });
+      throw new Refusal("newerVersion", `${path} was written by a newer Coffer`, {
+        hint: "Update Coffer on this computer.",
+      });
     const repositoryId = fromHex(value["repositoryId"], REPOSITORY_ID_BYTES);
     const slots = value["slots"];
-    if (!Array.isArray(slots) || slots.length === 0 || slots.length > MAX_SLOTS) throw new Error("no key slots");
+    if (!Array.isArray(slots) || slots.length === 0 || slots.length > MAX_SLOTS)
+      throw new Error("no key slots");
     const writer = value["writer"] as Record<string, unknown> | undefined;
     return {
       repositoryId,
       slots: slots.map((slot) => decodeKeySlot(fromHex(slot), repositoryId)),
-      writer: writer && { id: fromHex(writer["id"], WRITER_ID_BYTES), sealedKey: fromHex(writer["sealedKey"]) },
+      writer: writer && {
+        id: fromHex(writer["id"], WRITER_ID_BYTES),
+        sealedKey: fromHex(writer["sealedKey"]),
+      },
     };
   } catch (error) {
     if (error instanceof Refusal) throw error;
@@ -73,7 +90,11 @@ export async function loadKeyFile(home: string): Promise<KeyFile | undefined> {
 }
 
 /** A new identity for this computer's log. */
-export function makeWriter(keys: RepositoryKeys): { id: Uint8Array; sealedKey: Uint8Array; signingKey: KeyObject } {
+export function makeWriter(keys: RepositoryKeys): {
+  id: Uint8Array;
+  sealedKey: Uint8Array;
+  signingKey: KeyObject;
+} {
   const id = randomBytes(WRITER_ID_BYTES);
   const { privateKey } = generateKeyPairSync("ed25519");
   const salt = randomBytes(SALT_BYTES);
@@ -85,10 +106,17 @@ export function makeWriter(keys: RepositoryKeys): { id: Uint8Array; sealedKey: U
   return { id, sealedKey, signingKey: privateKey };
 }
 
-export function openWriter(keys: RepositoryKeys, writer: { id: Uint8Array; sealedKey: Uint8Array }): KeyObject {
+export function openWriter(
+  keys: RepositoryKeys,
+  writer: { id: Uint8Array; sealedKey: Uint8Array },
+): KeyObject {
   const { id, sealedKey } = writer;
   try {
-    const decipher = createDecipheriv("aes-256-gcm", writerKey(keys, sealedKey.subarray(0, SALT_BYTES)), NONCE);
+    const decipher = createDecipheriv(
+      "aes-256-gcm",
+      writerKey(keys, sealedKey.subarray(0, SALT_BYTES)),
+      NONCE,
+    );
     decipher.setAAD(writerBinding(keys, id));
     decipher.setAuthTag(sealedKey.subarray(sealedKey.length - TAG_BYTES));
     const plaintext = Buffer.concat([

@@ -93,7 +93,10 @@ export function decodeKeySlot(bytes: Uint8Array, repositoryId: Uint8Array): KeyS
   for (const name of ["memoryKiB", "passes", "lanes"] as const) {
     const [least, most] = bounds[name];
     if (slot[name] < least || slot[name] > most)
-      throw new DataError("range", `key slot: ${name} ${String(slot[name])} outside ${String(least)}..${String(most)}`);
+      throw new DataError(
+        "range",
+        `key slot: ${name} ${String(slot[name])} outside ${String(least)}..${String(most)}`,
+      );
   }
   return slot;
 }
@@ -110,6 +113,7 @@ async function stretch(slot: KeySlot, passphrase: string): Promise<Buffer> {
   // Loaded when needed: commands that open no repository do not pay for a native module.
   const { hashRaw } = await import("@node-rs/argon2");
   return hashRaw(passphrase.normalize("NFC"), {
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- an ambient const enum has no value here
     algorithm: ARGON2ID,
     memoryCost: slot.memoryKiB,
     timeCost: slot.passes,

@@ -24,7 +24,11 @@ describe("a push in a process of its own", function () {
   });
 
   /** The report, or undefined when it was killed. `isTime` is asked every few milliseconds. */
-  async function push(source: string, pauseMs: number, isTime?: () => boolean): Promise<(PushReport & { peakBytes: number }) | undefined> {
+  async function push(
+    source: string,
+    pauseMs: number,
+    isTime?: () => boolean,
+  ): Promise<(PushReport & { peakBytes: number }) | undefined> {
     const args = ["--import", "tsx", program, scratch.home, scratch.path("device"), source, String(pauseMs)];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
     const timer = setInterval(() => {
@@ -52,8 +56,13 @@ describe("a push in a process of its own", function () {
     }
     assert.ok(kills >= 2, `${String(kills)} kills`);
     assert.ok(report.hashedBytes < 6 * MIB, `the last push hashed ${String(report.hashedBytes)}`);
-    const uploads = readFileSync(scratch.path("device", Buffer.from("sent").toString("hex")), "utf8").trim().split("\n");
-    assert.ok(uploads.some((line) => Number(line.split(" ")[1]) > 0), "some upload went on in the middle");
+    const uploads = readFileSync(scratch.path("device", Buffer.from("sent").toString("hex")), "utf8")
+      .trim()
+      .split("\n");
+    assert.ok(
+      uploads.some((line) => Number(line.split(" ")[1]) > 0),
+      "some upload went on in the middle",
+    );
     assert.ok(blobs() <= 16, `${String(blobs())} blobs: nothing was sent twice under another id`);
     const device = new FolderDevice({ folder: scratch.path("device") });
     const fresh = await scratch.open([device], { home: scratch.path("fresh") });

@@ -9,7 +9,13 @@ import { type ByteString, toBytes } from "./byte-names";
 import { type LocalStat, statLocal } from "./local-stat";
 
 export type ScanEvent =
-  | { event: "file" | "symlink" | "other"; path: ByteString; name: ByteString; stat: LocalStat; target: ByteString }
+  | {
+      event: "file" | "symlink" | "other";
+      path: ByteString;
+      name: ByteString;
+      stat: LocalStat;
+      target: ByteString;
+    }
   /** Everything until the matching `leave` is in this folder. */
   | { event: "enter" | "leave"; path: ByteString; name: ByteString; stat: LocalStat }
   | { event: "problem"; path: ByteString; name: ByteString; error: Error };
@@ -100,13 +106,20 @@ export class LocalScan {
       const stat = statLocal(path);
       switch (stat.type) {
         case "directory": {
-          if (this.#stack.length >= MAX_SCAN_DEPTH) throw new Error(`more than ${String(MAX_SCAN_DEPTH)} folders deep`);
+          if (this.#stack.length >= MAX_SCAN_DEPTH)
+            throw new Error(`more than ${String(MAX_SCAN_DEPTH)} folders deep`);
           const names = readdirSync(toBytes(path), { encoding: "latin1" }).sort(byBytes);
           this.#stack.push({ path, name, stat, names, next: 0 });
           return { event: "enter", path, name, stat };
         }
         case "symlink":
-          return { event: "symlink", path, name, stat, target: readlinkSync(toBytes(path), { encoding: "latin1" }) };
+          return {
+            event: "symlink",
+            path,
+            name,
+            stat,
+            target: readlinkSync(toBytes(path), { encoding: "latin1" }),
+          };
         case "file":
           this.files++;
           this.bytes += stat.sizeBytes;

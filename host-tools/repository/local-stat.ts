@@ -49,7 +49,13 @@ export function isUnchanged(entry: TreeEntry, stat: LocalStat): boolean {
 }
 
 function convert(stats: BigIntStats): LocalStat {
-  const type = stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "symlink" : "other";
+  const type = stats.isFile()
+    ? "file"
+    : stats.isDirectory()
+      ? "directory"
+      : stats.isSymbolicLink()
+        ? "symlink"
+        : "other";
   return {
     type,
     mode: Number(stats.mode & 0o7777n),

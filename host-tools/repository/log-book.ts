@@ -28,7 +28,12 @@ export class LogBook {
   readonly #state: LocalState;
   readonly #onWarning: (text: string) => void;
 
-  constructor(options: { keys: RepositoryKeys; folder: string; state: LocalState; onWarning: (text: string) => void }) {
+  constructor(options: {
+    keys: RepositoryKeys;
+    folder: string;
+    state: LocalState;
+    onWarning: (text: string) => void;
+  }) {
     this.#keys = options.keys;
     this.#folder = join(options.folder, "logs");
     this.#state = options.state;
@@ -61,7 +66,8 @@ export class LogBook {
   /** Takes up what is new on a device. Refuses with `logTampered` what does not fit. */
   async sync(device: BlobDevice): Promise<void> {
     const present = new Map<string, LogHead & { log: Uint8Array }>();
-    for (const head of await device.logList()) if (this.#keys.writerOf(head.log)) present.set(hex(head.log), head);
+    for (const head of await device.logList())
+      if (this.#keys.writerOf(head.log)) present.set(hex(head.log), head);
     for (const key of this.#state.deviceLogs(device.name))
       if (!present.has(key)) {
         const log = this.#logByKey(key);
@@ -80,7 +86,12 @@ export class LogBook {
       if (head.count > log.count) await this.#fetch(device, log, head.count);
       const known = log.headAt(head.count);
       if (!known || Buffer.compare(known, head.head) !== 0)
-        throw this.#tampered(device, log.name, "was forked: it ends differently from what other devices or earlier visits showed", head.count - 1);
+        throw this.#tampered(
+          device,
+          log.name,
+          "was forked: it ends differently from what other devices or earlier visits showed",
+          head.count - 1,
+        );
       this.#state.setDeviceHead(device.name, key, { count: head.count, head: hex(head.head) });
     }
   }
@@ -91,7 +102,8 @@ export class LogBook {
     try {
       while (log.count < count) {
         const { entries } = await device.logRead(log.id, log.count, log.head);
-        if (entries.length === 0) throw this.#tampered(device, log.name, "is shorter than the device says", log.count);
+        if (entries.length === 0)
+          throw this.#tampered(device, log.name, "is shorter than the device says", log.count);
         for (const entry of entries) if (log.count < count) this.#accept(device, log, entry);
       }
     } finally {
@@ -108,10 +120,14 @@ export class LogBook {
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       if (error.code === "version")
-        throw new Refusal("newerVersion", `entry ${String(log.count)} of the log of ${log.name} was written by a newer Coffer`, {
-          hint: "Update Coffer on this computer.",
-          cause: error,
-        });
+        throw new Refusal(
+          "newerVersion",
+          `entry ${String(log.count)} of the log of ${log.name} was written by a newer Coffer`,
+          {
+            hint: "Update Coffer on this computer.",
+            cause: error,
+          },
+        );
       throw this.#tampered(device, log.name, `does not verify (${error.message})`, log.count, error);
     }
   }
@@ -182,10 +198,14 @@ export class LogBook {
   }
 
   #tampered(device: BlobDevice, writer: string, what: string, entry: number, cause?: unknown): Refusal {
-    return new Refusal("logTampered", `${device.name}: the log of ${writer} ${what} (entry ${String(entry)})`, {
-      hint: "Somebody changed the device, or its card was put back to an older copy. Other devices and this computer still have the entries.",
-      ...(cause === undefined ? {} : { cause }),
-    });
+    return new Refusal(
+      "logTampered",
+      `${device.name}: the log of ${writer} ${what} (entry ${String(entry)})`,
+      {
+        hint: "Somebody changed the device, or its card was put back to an older copy. Other devices and this computer still have the entries.",
+        ...(cause === undefined ? {} : { cause }),
+      },
+    );
   }
 }
 

@@ -11,7 +11,15 @@
  * their salts, and even equal salts would need an equal place: no key meets two plaintexts by accident or by replay.
  */
 
-import { createCipheriv, createDecipheriv, createHmac, createPublicKey, randomBytes, sign, verify } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPublicKey,
+  randomBytes,
+  sign,
+  verify,
+} from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { decode, encode } from "cborg";
 import { DataError } from "../../firmware/protocol/data-error";
@@ -72,7 +80,11 @@ export interface EntryBody {
 }
 
 export function encodeDetail(detail: EntryDetail): Uint8Array {
-  return encode({ v: ENTRY_VERSION, ops: detail.operations, seen: detail.seen.map((s) => [s.writer, s.count, s.head]) });
+  return encode({
+    v: ENTRY_VERSION,
+    ops: detail.operations,
+    seen: detail.seen.map((s) => [s.writer, s.count, s.head]),
+  });
 }
 
 export function decodeDetail(bytes: Uint8Array): EntryDetail {
@@ -91,7 +103,8 @@ export function decodeDetail(bytes: Uint8Array): EntryDetail {
 }
 
 export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: EntryBody): Uint8Array {
-  const detail = body.detail instanceof Uint8Array ? body.detail : [body.detail.content, body.detail.sizeBytes];
+  const detail =
+    body.detail instanceof Uint8Array ? body.detail : [body.detail.content, body.detail.sizeBytes];
   const encoded = encode({
     v: ENTRY_VERSION,
     lamport: body.lamport,
@@ -137,7 +150,11 @@ export function openEntry(sealed: Uint8Array, options: OpenOptions): EntryBody {
   if (sealed.length < 1 + SALT_BYTES + TAG_BYTES) throw new DataError("short", "entry shorter than its seal");
   if (sealed[0] !== ENTRY_VERSION) throw new DataError("version", `entry of version ${String(sealed[0])}`);
   const place = binding(keys, writer, sequence, previous);
-  const decipher = createDecipheriv("aes-256-gcm", entryKey(keys, place, sealed.subarray(1, 1 + SALT_BYTES)), NONCE);
+  const decipher = createDecipheriv(
+    "aes-256-gcm",
+    entryKey(keys, place, sealed.subarray(1, 1 + SALT_BYTES)),
+    NONCE,
+  );
   decipher.setAAD(place);
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
   const plaintext = decipher.update(sealed.subarray(1 + SALT_BYTES, sealed.length - TAG_BYTES));
@@ -198,7 +215,10 @@ function readBody(
 
 function readDetailReference(value: unknown): { content: Uint8Array; sizeBytes: number } {
   const [content, sizeBytes] = asArray(value, 2, "detail");
-  return { content: asBytes(content, 1, MAX_CONTENT_BYTES, "detail"), sizeBytes: asNumber(sizeBytes, "detail") };
+  return {
+    content: asBytes(content, 1, MAX_CONTENT_BYTES, "detail"),
+    sizeBytes: asNumber(sizeBytes, "detail"),
+  };
 }
 
 function readOperation(value: unknown): Operation {
@@ -223,7 +243,13 @@ function readOperation(value: unknown): Operation {
 function binding(keys: RepositoryKeys, writer: Uint8Array, sequence: number, previous: Uint8Array): Buffer {
   const number = Buffer.alloc(8);
   number.writeBigUInt64BE(BigInt(sequence));
-  return Buffer.concat([Buffer.from("coffer entry 1", "latin1"), keys.repositoryId, writer, number, previous]);
+  return Buffer.concat([
+    Buffer.from("coffer entry 1", "latin1"),
+    keys.repositoryId,
+    writer,
+    number,
+    previous,
+  ]);
 }
 
 function entryKey(keys: RepositoryKeys, place: Uint8Array, salt: Uint8Array): Buffer {
@@ -233,9 +259,14 @@ function entryKey(keys: RepositoryKeys, place: Uint8Array, salt: Uint8Array): Bu
 /** cborg, deterministic form only. */
 function strictDecode(bytes: Uint8Array): unknown {
   try {
-    return decode(bytes, { strict: true, allowIndefinite: false, allowUndefined: false, rejectDuplicateMapKeys: true }) as unknown;
+    return decode(bytes, {
+      strict: true,
+      allowIndefinite: false,
+      allowUndefined: false,
+      rejectDuplicateMapKeys: true,
+    }) as unknown;
   } catch (error) {
-    throw new DataError("type", `not the CBOR expected: ${String((error as Error).message)}`);
+    throw new DataError("type", `not the CBOR expected: ${(error as Error).message}`);
   }
 }
 

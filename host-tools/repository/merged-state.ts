@@ -45,7 +45,8 @@ export class MergedState {
     this.lamport = tip.lamport;
     let root = decodeEntry(tip.root, { isRoot: true });
     for (const body of await this.#unseenBy(tip))
-      for (const operation of (await this.detail(body)).operations) root = await this.#editor.apply(root, operation);
+      for (const operation of (await this.detail(body)).operations)
+        root = await this.#editor.apply(root, operation);
     this.root = root;
   }
 
@@ -62,7 +63,8 @@ export class MergedState {
     const seen = new Map((await this.detail(tip)).seen.map(({ writer, count }) => [hex(writer), count]));
     seen.set(hex(tip.writer), tip.sequence + 1);
     const unseen: EntryBody[] = [];
-    for (const log of this.#logs.logs.values()) unseen.push(...log.bodies.slice(seen.get(hex(log.writer)) ?? 0));
+    for (const log of this.#logs.logs.values())
+      unseen.push(...log.bodies.slice(seen.get(hex(log.writer)) ?? 0));
     return unseen.sort(compareOrder);
   }
 
@@ -71,7 +73,8 @@ export class MergedState {
     const { content, sizeBytes } = body.detail;
     if (sizeBytes > MAX_DETAIL_BYTES) throw new DataError("range", "log entry with too much detail");
     const parts: Uint8Array[] = [];
-    const loadList = (): Promise<Uint8Array> => Promise.reject(new DataError("type", "log entry with too much detail"));
+    const loadList = (): Promise<Uint8Array> =>
+      Promise.reject(new DataError("type", "log entry with too much detail"));
     for await (const items of contentItems(content, sizeBytes, loadList))
       for (const { id } of items) {
         if (!id) throw new DataError("type", "a hole in a log entry");

@@ -26,7 +26,7 @@ import type { ChunkKind, RepositoryKeys } from "./repository-keys";
 
 const OVERHEAD_BYTES = PACK_HEADER_BYTES + 4 + INDEX_SEAL_BYTES + PACK_TRAILER_BYTES;
 /** Hashed at least this much at once: a call has its price. */
-const HASH_STEP_BYTES = 128 * 1024;
+const HASH_STEP_BYTES = 32 * 1024;
 
 /** The buffer that a builder needs for packs of up to `targetBytes`; the largest chunk always fits in an empty pack. */
 export function packCapacity(targetBytes: number): number {
@@ -86,16 +86,19 @@ export class PackBuilder {
   fits(plaintextBytes: number): boolean {
     if (this.isEmpty) return true;
     const sizeBytes =
-      this.#lengthBytes + plaintextBytes + SEAL_BYTES + (this.#chunks.length + 1) * PACKED_CHUNK_BYTES + OVERHEAD_BYTES;
+      this.#lengthBytes +
+      plaintextBytes +
+      SEAL_BYTES +
+      (this.#chunks.length + 1) * PACKED_CHUNK_BYTES +
+      OVERHEAD_BYTES;
     return sizeBytes <= this.#targetBytes && this.#chunks.length < MAX_PACK_CHUNKS;
   }
 
   add(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): void {
     const sealedBytes = plaintext.length + SEAL_BYTES;
-    this.#cipher.seal(kind, id, plaintext, this.#buffer, this.#lengthBytes);
+    this.#cipher.seal(kind, id, plaintext, this.#buffer, this.#lengthBytes, this.#hashUpTo);
     this.#chunks.push({ id, kind, offsetBytes: this.#lengthBytes, sealedBytes });
     this.#lengthBytes += sealedBytes;
-    if (this.#lengthBytes - this.#hashedBytes >= HASH_STEP_BYTES) this.#hashNew();
   }
 
   finish(): BuiltPack {
@@ -107,7 +110,7 @@ export class PackBuilder {
     this.#buffer.set(sealed, this.#lengthBytes);
     this.#buffer.set(packTrailer(sealed.length), this.#lengthBytes + sealed.length);
     this.#lengthBytes += sealed.length + PACK_TRAILER_BYTES;
-    this.#hashNew();
+    this.#hash.update(this.#buffer.subarray(this.#hashedBytes, this.#lengthBytes));
     const id = this.#hash.digest();
     if (id.length !== CHUNK_ID_BYTES) throw new Error("SHA-256 is not 32 bytes");
     return {
@@ -119,8 +122,9 @@ export class PackBuilder {
     };
   }
 
-  #hashNew(): void {
-    this.#hash.update(this.#buffer.subarray(this.#hashedBytes, this.#lengthBytes));
-    this.#hashedBytes = this.#lengthBytes;
-  }
+  readonly #hashUpTo = (end: number): void => {
+    if (end - this.#hashedBytes < HASH_STEP_BYTES) return;
+    this.#hash.update(this.#buffer.subarray(this.#hashedBytes, end));
+    this.#hashedBytes = end;
+  };
 }

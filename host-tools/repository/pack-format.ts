@@ -84,7 +84,8 @@ export function packTrailer(sealedIndexBytes: number): Buffer {
 export function readPackTrailer(bytes: Uint8Array): number {
   const trailer = Buffer.from(bytes);
   if (trailer.length !== PACK_TRAILER_BYTES) throw new DataError("short", "pack shorter than its trailer");
-  if (Buffer.compare(trailer.subarray(4), END_MAGIC) !== 0) throw new DataError("checksum", "pack without an end");
+  if (Buffer.compare(trailer.subarray(4), END_MAGIC) !== 0)
+    throw new DataError("checksum", "pack without an end");
   const length = trailer.readUInt32BE(0);
   if (length > INDEX_SEAL_BYTES + 4 + MAX_PACK_CHUNKS * PACKED_CHUNK_BYTES)
     throw new DataError("range", "pack index too long");
@@ -124,7 +125,12 @@ export function decodePackedChunks(
     const sealedBytes = bytes.readUInt32BE(from + CHUNK_ID_BYTES + 1);
     if (sealedBytes < SEAL_BYTES || offsetBytes + sealedBytes > packBytes)
       throw new DataError("range", "chunk outside its pack");
-    chunks.push({ id: bytes.subarray(from, from + CHUNK_ID_BYTES), kind: kind as ChunkKind, offsetBytes, sealedBytes });
+    chunks.push({
+      id: bytes.subarray(from, from + CHUNK_ID_BYTES),
+      kind: kind as ChunkKind,
+      offsetBytes,
+      sealedBytes,
+    });
     offsetBytes += sealedBytes;
   }
   return { chunks, end };

@@ -77,7 +77,8 @@ export class PackUploader {
     this.#cipher = options.cipher;
     this.#index = options.index;
     this.#targets = options.targets;
-    if (options.targets.length > MAX_DEVICES) throw new RangeError(`targets: expected 1..${String(MAX_DEVICES)}`);
+    if (options.targets.length > MAX_DEVICES)
+      throw new RangeError(`targets: expected 1..${String(MAX_DEVICES)}`);
     this.#everyTarget = maskOf(options.targets, () => true);
     this.#targetBytes = options.targetBytes;
     this.#journal = options.journal;
@@ -147,7 +148,12 @@ export class PackUploader {
     while (this.#sending.size > 0) await Promise.allSettled([...this.#sending]);
   }
 
-  async #fillingFor(stream: PackStream, mask: number, id: Uint8Array, plaintextBytes: number): Promise<Filling> {
+  async #fillingFor(
+    stream: PackStream,
+    mask: number,
+    id: Uint8Array,
+    plaintextBytes: number,
+  ): Promise<Filling> {
     const sort = sortOf(stream, mask);
     const present = this.#filling.get(sort);
     if (present?.plan) {
@@ -171,7 +177,12 @@ export class PackUploader {
       buffer: await this.#buffer(),
       targetBytes: this.#targetBytes,
     });
-    const filling: Filling = { builder, mask, ids: new Set(), plan: plan?.stream === stream ? plan : undefined };
+    const filling: Filling = {
+      builder,
+      mask,
+      ids: new Set(),
+      plan: plan?.stream === stream ? plan : undefined,
+    };
     this.#filling.set(sort, filling);
     return filling;
   }
@@ -264,12 +275,16 @@ export class PackUploader {
   /** Asks the targets whether they still have a pack, and about its neighbours in the same request. */
   async #confirm(pack: IndexedPack): Promise<void> {
     const from = this.#index.packs.indexOf(pack);
-    const asked = this.#index.packs.slice(from, from + CONFIRM_AHEAD).filter((other) => !this.#confirmed.has(other));
+    const asked = this.#index.packs
+      .slice(from, from + CONFIRM_AHEAD)
+      .filter((other) => !this.#confirmed.has(other));
     const ids = asked.map((other) => other.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     asked.forEach((other, i) => {
       this.#confirmed.add(other);
-      const lost = this.#targets.filter((target, at) => other.devices.has(target.name) && answers[at]?.[i] !== true);
+      const lost = this.#targets.filter(
+        (target, at) => other.devices.has(target.name) && answers[at]?.[i] !== true,
+      );
       for (const target of lost) {
         const id = Buffer.from(other.id).toString("hex").slice(0, 16);
         this.#onWarning(`${target.name} has lost blob ${id}; what this push needs of it is stored again`);

@@ -18,14 +18,21 @@ import type { Problem, PullOptions } from "./repository-api";
 import { EntryType, type TreeEntry } from "./tree";
 import type { TreeStore } from "./tree-store";
 
-const WINDOW_BYTES = 20 * 1024 * 1024;
+const WINDOW_BYTES = 12 * 1024 * 1024;
 const WINDOW_CHUNKS = 4096;
 const WINDOW_STEPS = 16_384;
 /** Node sets times to the microsecond. */
 const TIME_TOLERANCE_NANOS = 2000;
 
 type Step =
-  | { step: "pieces"; path: ByteString; entry: TreeEntry; items: ChunkItem[]; isFirst: boolean; isLast: boolean }
+  | {
+      step: "pieces";
+      path: ByteString;
+      entry: TreeEntry;
+      items: ChunkItem[];
+      isFirst: boolean;
+      isLast: boolean;
+    }
   | { step: "broken"; path: ByteString; entry: TreeEntry; reason: Refusal }
   | { step: "symlink" | "enter" | "leave"; path: ByteString; entry: TreeEntry };
 
@@ -39,7 +46,14 @@ export interface PullCounts {
 }
 
 export class TreePuller {
-  readonly result: PullCounts = { files: 0, directories: 0, symlinks: 0, bytes: 0, skippedFiles: 0, problems: [] };
+  readonly result: PullCounts = {
+    files: 0,
+    directories: 0,
+    symlinks: 0,
+    bytes: 0,
+    skippedFiles: 0,
+    problems: [],
+  };
   readonly #trees: TreeStore;
   readonly #fetcher: ChunkFetcher;
   readonly #overwrite: NonNullable<PullOptions["overwrite"]>;
@@ -74,19 +88,27 @@ export class TreePuller {
     let ahead: { steps: Step[]; chunks: Promise<FetchedChunks> } | undefined;
     try {
       for await (const steps of this.#windows(entry)) {
-        const ids = steps.flatMap((step) => (step.step === "pieces" ? step.items.flatMap(({ id }) => (id ? [id] : [])) : []));
+        const ids = steps.flatMap((step) =>
+          step.step === "pieces" ? step.items.flatMap(({ id }) => (id ? [id] : [])) : [],
+        );
         const chunks = this.#fetcher.fetch(ids);
         chunks.catch(() => undefined);
         const before = ahead;
         ahead = { steps, chunks };
-        if (before) await this.#run(before.steps, await before.chunks);
+        if (before) await this.#runWindow(before);
       }
-      if (ahead) await this.#run(ahead.steps, await ahead.chunks);
+      if (ahead) await this.#runWindow(ahead);
     } finally {
       this.#writer?.abandon();
       await ahead?.chunks.catch(() => undefined);
     }
     return this.result;
+  }
+
+  async #runWindow(window: { steps: readonly Step[]; chunks: Promise<FetchedChunks> }): Promise<void> {
+    const fetched = await window.chunks;
+    await this.#run(window.steps, fetched);
+    fetched.release();
   }
 
   async *#windows(root: TreeEntry): AsyncGenerator<Step[]> {
@@ -113,14 +135,17 @@ export class TreePuller {
     const present = this.#look(path, isRoot && entry.type === EntryType.directory);
     const clash = present && clashOf(entry, present);
     if (clash !== undefined) {
-      const refusal = new Refusal("nameCollision", `${toText(path)}: ${clash}`, { hint: "Pull to another place, or move it away first." });
+      const refusal = new Refusal("nameCollision", `${toText(path)}: ${clash}`, {
+        hint: "Pull to another place, or move it away first.",
+      });
       if (isRoot) throw refusal;
       this.#problem(path, refusal);
       return;
     }
     if (entry.type === EntryType.directory) {
       yield { step: "enter", path, entry };
-      for (const child of await this.#trees.load(entry)) yield* this.#plan(child, `${path === "/" ? "" : path}/${child.name}`, false);
+      for (const child of await this.#trees.load(entry))
+        yield* this.#plan(child, `${path === "/" ? "" : path}/${child.name}`, false);
       yield { step: "leave", path, entry };
     } else if (present && this.#isKept(entry, present, path)) {
       this.result.skippedFiles++;
@@ -150,7 +175,9 @@ export class TreePuller {
       yield { step: "pieces", path, entry, items, isFirst, isLast: true };
     } catch (error) {
       const reason =
-        error instanceof DataError ? new Refusal("corruptedBlob", `its list of chunks is damaged: ${error.message}`, { cause: error }) : error;
+        error instanceof DataError
+          ? new Refusal("corruptedBlob", `its list of chunks is damaged: ${error.message}`, { cause: error })
+          : error;
       if (!(reason instanceof Refusal) || !isAboutBlobs(reason)) throw error;
       yield { step: "broken", path, entry, reason };
     }
@@ -167,7 +194,10 @@ export class TreePuller {
         const refusal = fromFileError(error, `cannot write ${toText(step.path)}`);
         if (!(refusal instanceof Refusal)) {
           if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-          this.#giveUp(step.path, new Refusal("localIo", `cannot write it: ${(error as Error).message}`, { cause: error }));
+          this.#giveUp(
+            step.path,
+            new Refusal("localIo", `cannot write it: ${(error as Error).message}`, { cause: error }),
+          );
         } else if (refusal.kind === "localDiskFull" || step.path === this.#root) throw refusal;
         else this.#giveUp(step.path, refusal);
       }
@@ -210,9 +240,11 @@ export class TreePuller {
         this.result.bytes += lengthBytes;
         continue;
       }
-      const bytes = chunks.get(chunkKey(id)) ?? new Refusal("missingBlob", "a chunk of it is not in the index");
+      const bytes =
+        chunks.chunks.get(chunkKey(id)) ?? new Refusal("missingBlob", "a chunk of it is not in the index");
       if (bytes instanceof Refusal) throw bytes;
-      if (bytes.length !== lengthBytes) throw new Refusal("corruptedBlob", "a chunk of it has another length than recorded");
+      if (bytes.length !== lengthBytes)
+        throw new Refusal("corruptedBlob", "a chunk of it has another length than recorded");
       await this.#writer?.write(bytes);
       this.result.bytes += lengthBytes;
     }
@@ -238,7 +270,9 @@ export class TreePuller {
   #look(path: ByteString, follows: boolean): LocalStat | undefined {
     try {
       const stat = statLocal(path);
-      return follows && stat.type === "symlink" && statSync(toBytes(path)).isDirectory() ? { ...stat, type: "directory" } : stat;
+      return follows && stat.type === "symlink" && statSync(toBytes(path)).isDirectory()
+        ? { ...stat, type: "directory" }
+        : stat;
     } catch {
       return undefined; // Not there, or not ours to see: writing will tell.
     }
@@ -252,7 +286,11 @@ export class TreePuller {
       present.sizeBytes === entry.sizeBytes &&
       Math.abs(nanos) < TIME_TOLERANCE_NANOS;
     if (isComplete && present.mode !== entry.mode) chmodSync(toBytes(path), entry.mode);
-    return isComplete || this.#overwrite === "never" || (this.#overwrite === "newer" && nanos >= -TIME_TOLERANCE_NANOS);
+    return (
+      isComplete ||
+      this.#overwrite === "never" ||
+      (this.#overwrite === "newer" && nanos >= -TIME_TOLERANCE_NANOS)
+    );
   }
 
   #giveUp(path: ByteString, reason: Refusal): void {
@@ -268,7 +306,9 @@ export class TreePuller {
 /** Why `entry` cannot take the place of what is there. */
 function clashOf(entry: TreeEntry, present: LocalStat): string | undefined {
   if (entry.type === EntryType.directory)
-    return present.type === "directory" ? undefined : "there is a file of that name, and a folder would replace it";
+    return present.type === "directory"
+      ? undefined
+      : "there is a file of that name, and a folder would replace it";
   if (present.type === "directory") return "there is a folder of that name, and a file would replace it";
   return present.type === "other" ? "there is a device, socket or pipe of that name" : undefined;
 }

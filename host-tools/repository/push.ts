@@ -46,7 +46,15 @@ export class TreePusher {
   readonly #onFile: (path: string, unchangedBytes: number) => void;
   readonly #signal: AbortSignal | undefined;
   readonly #levels: Level[] = [];
-  readonly result: PushedTree = { nodes: [], files: 0, directories: 0, symlinks: 0, bytes: 0, unchangedFiles: 0, problems: [] };
+  readonly result: PushedTree = {
+    nodes: [],
+    files: 0,
+    directories: 0,
+    symlinks: 0,
+    bytes: 0,
+    unchangedFiles: 0,
+    problems: [],
+  };
 
   constructor(options: {
     store: TreeStore;
@@ -121,8 +129,16 @@ export class TreePusher {
     const content =
       entries === 0
         ? undefined
-        : await this.#store.encodeContent(builder.finish(), (kind, id, plaintext) => this.#uploader.offer(kind, id, plaintext));
-    return makeEntry({ ...common(name, stat), type: EntryType.directory, sizeBytes, entries, ...(content ? { content } : {}) });
+        : await this.#store.encodeContent(builder.finish(), (kind, id, plaintext) =>
+            this.#uploader.offer(kind, id, plaintext),
+          );
+    return makeEntry({
+      ...common(name, stat),
+      type: EntryType.directory,
+      sizeBytes,
+      entries,
+      ...(content ? { content } : {}),
+    });
   }
 
   #symlink(event: { name: ByteString; stat: LocalStat; target: ByteString }): TreeEntry {
@@ -138,7 +154,12 @@ export class TreePusher {
     const { path, name, stat } = event;
     let content: Uint8Array;
     let { sizeBytes } = stat;
-    if (this.#mayReuse && present?.type === EntryType.file && isUnchanged(present, stat) && (await this.#isEverywhere(present))) {
+    if (
+      this.#mayReuse &&
+      present?.type === EntryType.file &&
+      isUnchanged(present, stat) &&
+      (await this.#isEverywhere(present))
+    ) {
       this.result.unchangedFiles++;
       this.#onFile(path, sizeBytes);
       ({ content } = present);
@@ -147,7 +168,11 @@ export class TreePusher {
       try {
         const stored = await this.#files.store(path, stat);
         ({ content, sizeBytes } = stored);
-        if (!stored.isStable) this.#problem(path, new Refusal("incomplete", "it changed while it was read; what was read is stored"));
+        if (!stored.isStable)
+          this.#problem(
+            path,
+            new Refusal("incomplete", "it changed while it was read; what was read is stored"),
+          );
       } catch (error) {
         if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
         this.#problem(path, error);
@@ -157,7 +182,16 @@ export class TreePusher {
     this.result.files++;
     this.result.bytes += sizeBytes;
     const { inode, ctimeSeconds, ctimeNanos, device } = stat;
-    return makeEntry({ ...common(name, stat), type: EntryType.file, sizeBytes, content, inode, ctimeSeconds, ctimeNanos, device });
+    return makeEntry({
+      ...common(name, stat),
+      type: EntryType.file,
+      sizeBytes,
+      content,
+      inode,
+      ctimeSeconds,
+      ctimeNanos,
+      device,
+    });
   }
 
   /** Whether all targets have the file: one may have been added since it was pushed. */
@@ -171,8 +205,16 @@ export class TreePusher {
   #problem(path: ByteString, error: unknown): void {
     const refusal = fromFileError(error, "not stored");
     const isVanished = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const reason = isVanished ? "not stored: it vanished" : refusal instanceof Error ? refusal.message : String(refusal);
-    this.result.problems.push({ path: toText(path), reason, kind: refusal instanceof Refusal ? refusal.kind : "localIo" });
+    const reason = isVanished
+      ? "not stored: it vanished"
+      : refusal instanceof Error
+        ? refusal.message
+        : String(refusal);
+    this.result.problems.push({
+      path: toText(path),
+      reason,
+      kind: refusal instanceof Refusal ? refusal.kind : "localIo",
+    });
   }
 
   #collision(present: TreeEntry): Refusal {
@@ -189,7 +231,9 @@ export function pushRoots(sources: readonly string[]): { path: ByteString; name:
     const name = toByteString(basename(absolute));
     const path = toByteString(absolute);
     if (!isSafeName(name))
-      throw new Refusal("usage", `${source} has no name to arrive under`, { hint: "Push the files and folders in it instead." });
+      throw new Refusal("usage", `${source} has no name to arrive under`, {
+        hint: "Push the files and folders in it instead.",
+      });
     try {
       statLocal(path);
     } catch (error) {

@@ -36,7 +36,6 @@ export class RepositoryKeys {
   readonly gearKey: Buffer;
   readonly writerKey: Buffer;
   readonly localKey: Buffer;
-  readonly keySlotKey: Buffer;
   readonly #chunkIdKeys: Buffer[] = [];
   readonly #logIdKey: Buffer;
 
@@ -55,7 +54,6 @@ export class RepositoryKeys {
     this.gearKey = derive("gear");
     this.writerKey = derive("writer key");
     this.localKey = derive("local state");
-    this.keySlotKey = derive("key slot");
   }
 
   chunkIdKey(kind: ChunkKind): Buffer {
@@ -87,7 +85,6 @@ export class RepositoryKeys {
       this.gearKey,
       this.writerKey,
       this.localKey,
-      this.keySlotKey,
     ])
       key.fill(0);
   }

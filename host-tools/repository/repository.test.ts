@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Refusal } from "../refusal";
 import type { Repository } from "./repository";
@@ -163,14 +175,32 @@ describe("repository", () => {
     scratch.write("one/d/x/inside", "1");
     scratch.write("two/d/x", "a file now");
     await repository.push({ sources: [scratch.path("one/d")], to: "/" });
-    await assert.rejects(repository.push({ sources: [scratch.path("two/d")], to: "/" }), isRefusal("nameCollision"));
-    await assert.rejects(repository.push({ sources: [scratch.path("two/d/x")], to: "/d" }), isRefusal("nameCollision"));
+    await assert.rejects(
+      repository.push({ sources: [scratch.path("two/d")], to: "/" }),
+      isRefusal("nameCollision"),
+    );
+    await assert.rejects(
+      repository.push({ sources: [scratch.path("two/d/x")], to: "/d" }),
+      isRefusal("nameCollision"),
+    );
     await repository.push({ sources: [scratch.path("two/d/x")], to: "/" });
-    await assert.rejects(repository.push({ sources: [scratch.path("one/d/x")], to: "/" }), isRefusal("nameCollision"));
-    await assert.rejects(repository.push({ sources: [scratch.path("one")], to: "/x" }), isRefusal("nameCollision"));
+    await assert.rejects(
+      repository.push({ sources: [scratch.path("one/d/x")], to: "/" }),
+      isRefusal("nameCollision"),
+    );
+    await assert.rejects(
+      repository.push({ sources: [scratch.path("one")], to: "/x" }),
+      isRefusal("nameCollision"),
+    );
     mkdirSync(scratch.path("target"));
-    await assert.rejects(repository.pull({ remote: "/x", to: scratch.path("target") }), isRefusal("nameCollision"));
-    await assert.rejects(repository.pull({ remote: "/d", to: scratch.write("taken", "") }), isRefusal("nameCollision"));
+    await assert.rejects(
+      repository.pull({ remote: "/x", to: scratch.path("target") }),
+      isRefusal("nameCollision"),
+    );
+    await assert.rejects(
+      repository.pull({ remote: "/d", to: scratch.write("taken", "") }),
+      isRefusal("nameCollision"),
+    );
     await repository.refresh();
     assert.deepEqual(await names(repository, "/d/x"), ["inside"]);
   });
@@ -185,7 +215,10 @@ describe("repository", () => {
     symlinkSync(scratch.path("outside"), scratch.path("back/sub"));
     symlinkSync(scratch.write("precious", "precious"), scratch.path("back/plain"));
     const report = await repository.pull({ remote: "/s", to: scratch.path("back") });
-    assert.deepEqual(report.problems.map((problem) => problem.kind), ["nameCollision"]);
+    assert.deepEqual(
+      report.problems.map((problem) => problem.kind),
+      ["nameCollision"],
+    );
     assert.deepEqual(readdirSync(scratch.path("outside")), []);
     assert.equal(readFileSync(scratch.path("precious"), "utf8"), "precious");
     assert.equal(readFileSync(scratch.path("back/plain"), "utf8"), "content");
@@ -205,7 +238,10 @@ describe("repository", () => {
     assert.match(readFileSync(scratch.path("back/small"), "utf8"), /changed here/);
     await repository.pull({ remote: "/odd", to: scratch.path("back") });
     assertSameTree(scratch.path("back"), source);
-    assert.deepEqual(readdirSync(scratch.path("back")).filter((name) => name.includes(".part")), []);
+    assert.deepEqual(
+      readdirSync(scratch.path("back")).filter((name) => name.includes(".part")),
+      [],
+    );
   });
 
   it("tells files that cannot be read, and stores the rest", async function () {
@@ -215,7 +251,10 @@ describe("repository", () => {
     chmodSync(bad, 0);
     if (process.getuid?.() === 0) this.skip();
     const report = await repository.push({ sources: [scratch.path("mixed")], to: "/" });
-    assert.deepEqual(report.problems.map(({ kind, path }) => [kind, path]), [["localPermission", bad]]);
+    assert.deepEqual(
+      report.problems.map(({ kind, path }) => [kind, path]),
+      [["localPermission", bad]],
+    );
     assert.deepEqual(await names(repository, "/mixed"), ["good"]);
   });
 
@@ -231,23 +270,41 @@ describe("repository", () => {
       },
     });
     assert.ok(report.problems.length <= 1);
-    assert.deepEqual((await names(repository, "/gone")).filter((name) => name !== "b"), ["a", "aa", "c"]);
+    assert.deepEqual(
+      (await names(repository, "/gone")).filter((name) => name !== "b"),
+      ["a", "aa", "c"],
+    );
   });
 
   it("refuses sources that are not there, and names that meet", async () => {
     const repository = await scratch.open([device]);
-    await assert.rejects(repository.push({ sources: [scratch.path("nothing")], to: "/" }), isRefusal("localPathNotFound"));
+    await assert.rejects(
+      repository.push({ sources: [scratch.path("nothing")], to: "/" }),
+      isRefusal("localPathNotFound"),
+    );
     const [one, two] = [scratch.write("p/same", "1"), scratch.write("q/same", "2")];
     await assert.rejects(repository.push({ sources: [one, two], to: "/" }), isRefusal("nameCollision"));
-    await assert.rejects(repository.pull({ remote: "/nothing", to: scratch.path("x") }), isRefusal("pathNotFound"));
+    await assert.rejects(
+      repository.pull({ remote: "/nothing", to: scratch.path("x") }),
+      isRefusal("pathNotFound"),
+    );
   });
 
   it("refuses a wrong passphrase, here and when only the device has the keys", async () => {
     await (await scratch.open([device])).makeDirectory("/a");
-    await assert.rejects(scratch.open([device], { passphrase: `${PASSPHRASE}!` }), isRefusal("wrongPassphrase"));
+    await assert.rejects(
+      scratch.open([device], { passphrase: `${PASSPHRASE}!` }),
+      isRefusal("wrongPassphrase"),
+    );
     const elsewhere = scratch.path("elsewhere");
-    await assert.rejects(scratch.open([device], { passphrase: "x", home: elsewhere }), isRefusal("wrongPassphrase"));
-    await assert.rejects(scratch.open([new MemoryDevice()], { home: elsewhere }), isRefusal("notInitialised"));
+    await assert.rejects(
+      scratch.open([device], { passphrase: "x", home: elsewhere }),
+      isRefusal("wrongPassphrase"),
+    );
+    await assert.rejects(
+      scratch.open([new MemoryDevice()], { home: elsewhere }),
+      isRefusal("notInitialised"),
+    );
   });
 
   it("refuses a full card clearly and leaves the state before as it was", async () => {
@@ -271,7 +328,8 @@ describe("repository", () => {
     await both.push({ sources: [source], to: "/" });
     assert.deepEqual([...device.blobs.keys()].sort(), [...second.blobs.keys()].sort());
     for (const key of [...device.blobs.keys()].filter((_, i) => i % 2 === 0)) device.blobs.delete(key);
-    for (const key of [...second.blobs.keys()].filter((_, i) => i % 2 === 1)) (second.blobs.get(key) as Buffer).fill(0);
+    for (const key of [...second.blobs.keys()].filter((_, i) => i % 2 === 1))
+      (second.blobs.get(key) as Buffer).fill(0);
     rmSync(scratch.path("home/repository/cache"), { recursive: true });
     const damaged = await scratch.open([device, second]);
     const report = await damaged.pull({ remote: "/odd", to: scratch.path("back") });
@@ -295,7 +353,10 @@ describe("repository", () => {
     const file = scratch.write("big", noise(7, 30_000_000));
     await repository.push({ sources: [file], to: "/" });
     abort.abort(new Refusal("interrupted", "interrupted"));
-    await assert.rejects(repository.pull({ remote: "/big", to: scratch.path("out/back") }), isRefusal("interrupted"));
+    await assert.rejects(
+      repository.pull({ remote: "/big", to: scratch.path("out/back") }),
+      isRefusal("interrupted"),
+    );
     await assert.rejects(repository.push({ sources: [file], to: "/" }), isRefusal("interrupted"));
     assert.deepEqual(readdirSync(scratch.path("out")), []);
   });

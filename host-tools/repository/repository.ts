@@ -69,7 +69,10 @@ export class Repository {
   #packBytes: number | undefined;
 
   static async open(options: OpenOptions): Promise<Repository> {
-    const repository = new Repository(options, await unlock(options.home, options.passphrase, options.devices));
+    const repository = new Repository(
+      options,
+      await unlock(options.home, options.passphrase, options.devices),
+    );
     await repository.#load();
     return repository;
   }
@@ -88,12 +91,24 @@ export class Repository {
     this.#cache = new ChunkCache(cacheFolder);
     this.#local = new LocalState({ folder: this.#folder, keys });
     this.#logs = new LogBook({ keys, folder: this.#folder, state: this.#local, onWarning });
-    this.#reader = new ChunkReader({ devices, index: this.#index, cipher: this.#cipher, cache: this.#cache, onWarning });
+    this.#reader = new ChunkReader({
+      devices,
+      index: this.#index,
+      cipher: this.#cipher,
+      cache: this.#cache,
+      onWarning,
+    });
     this.#chunker = new Chunker({ gearKey: keys.gearKey, capacityBytes: WINDOW_BYTES });
     this.#trees = new TreeStore({ reader: this.#reader, cipher: this.#cipher, chunker: this.#chunker });
     this.#editor = new TreeEditor(this.#trees);
     this.#state = new MergedState({ logs: this.#logs, reader: this.#reader, editor: this.#editor });
-    this.#indexLoader = new IndexLoader({ keys, index: this.#index, devices, folder: join(cacheFolder, "index"), onWarning });
+    this.#indexLoader = new IndexLoader({
+      keys,
+      index: this.#index,
+      devices,
+      folder: join(cacheFolder, "index"),
+      onWarning,
+    });
   }
 
   get id(): string {
@@ -102,7 +117,9 @@ export class Repository {
 
   async #load(): Promise<void> {
     if (!(await this.#local.load()))
-      this.#onWarning("this computer's memory of the devices' logs was damaged; what they took back since cannot be told");
+      this.#onWarning(
+        "this computer's memory of the devices' logs was damaged; what they took back since cannot be told",
+      );
     this.#logs.load();
     await this.refresh();
   }
@@ -139,7 +156,8 @@ export class Repository {
   async *#walk(entry: TreeEntry, path: string): AsyncGenerator<WalkedNode> {
     yield { ...toRemoteNode(entry), path: path === "" ? "/" : path };
     if (entry.type !== EntryType.directory) return;
-    for (const child of await this.#trees.load(entry)) yield* this.#walk(child, `${path}/${toText(child.name)}`);
+    for (const child of await this.#trees.load(entry))
+      yield* this.#walk(child, `${path}/${toText(child.name)}`);
   }
 
   async push(options: PushOptions): Promise<PushReport> {
@@ -187,9 +205,11 @@ export class Repository {
       meter.phase = "transfer";
       const pushed = await pusher.push(scan, target ? await this.#trees.load(target) : []);
       meter.phase = "commit";
-      const operations = pushed.nodes.map(
-        (node): Operation => ({ op: "put", folder: folder.map(toBytes), node: encodeEntry(node) }),
-      );
+      const operations = pushed.nodes.map((node): Operation => ({
+        op: "put",
+        folder: folder.map(toBytes),
+        node: encodeEntry(node),
+      }));
       const isChanged = await this.#committer().commit(operations, [folder], uploader);
       journal.finish();
       await this.#afterWrite();
@@ -259,7 +279,9 @@ export class Repository {
     const present = await this.#find(parts);
     if (present?.type === EntryType.directory && options.parents === true) return;
     if (name === undefined || present)
-      throw new Refusal("nameCollision", `${formatRemotePath(parts)} already exists`, { hint: "Choose another name." });
+      throw new Refusal("nameCollision", `${formatRemotePath(parts)} already exists`, {
+        hint: "Choose another name.",
+      });
     const parent = parts.slice(0, -1);
     if (options.parents === true) await this.#targetFolder(parent);
     else await this.#requireFolder(parent);
@@ -278,7 +300,9 @@ export class Repository {
     const entry = await this.#require(path);
     if (parts.length === 0) throw new Refusal("usage", "the root cannot be removed");
     if (entry.type !== EntryType.directory)
-      throw new Refusal("wrongKind", `${formatRemotePath(parts)} is no folder`, { hint: "Remove files with `coffer rm`." });
+      throw new Refusal("wrongKind", `${formatRemotePath(parts)} is no folder`, {
+        hint: "Remove files with `coffer rm`.",
+      });
     if (entry.entries > 0)
       throw new Refusal("folderNotEmpty", `${formatRemotePath(parts)} is not empty`, {
         hint: "Remove what is in it first, or everything at once with `coffer rm -r`.",
@@ -312,7 +336,9 @@ export class Repository {
     const present = await this.#find(target);
     const isLeafOverLeaf = present?.type !== EntryType.directory && node.type !== EntryType.directory;
     if (present && !isLeafOverLeaf)
-      throw new Refusal("nameCollision", `${formatRemotePath(target)} already exists`, { hint: "Remove it first, or choose another name." });
+      throw new Refusal("nameCollision", `${formatRemotePath(target)} already exists`, {
+        hint: "Remove it first, or choose another name.",
+      });
     await this.#change([{ op: "move", from: source.map(toBytes), to: target.map(toBytes) }]);
   }
 
@@ -370,9 +396,14 @@ export class Repository {
 
   async #uploader(journal: PushJournal | undefined): Promise<PackUploader> {
     const targets = this.#options.devices;
-    if (targets.length === 0) throw new Refusal("usage", "no device to store on", { hint: "Name one with --device." });
+    if (targets.length === 0)
+      throw new Refusal("usage", "no device to store on", { hint: "Name one with --device." });
     this.#writer ??= await this.#loadWriter();
-    this.#packBytes ??= Math.min(...(await Promise.all(targets.map((target) => target.status()))).map((status) => status.preferredBlobBytes));
+    this.#packBytes ??= Math.min(
+      ...(await Promise.all(targets.map((target) => target.status()))).map(
+        (status) => status.preferredBlobBytes,
+      ),
+    );
     return new PackUploader({
       keys: this.#keys,
       cipher: this.#cipher,
@@ -436,7 +467,8 @@ export class Repository {
 
   async #requireFolder(parts: readonly ByteString[]): Promise<TreeEntry> {
     const entry = await this.#require(formatRemotePath(parts));
-    if (entry.type !== EntryType.directory) throw new Refusal("wrongKind", `${formatRemotePath(parts)} is no folder`);
+    if (entry.type !== EntryType.directory)
+      throw new Refusal("wrongKind", `${formatRemotePath(parts)} is no folder`);
     return entry;
   }
 

@@ -2,7 +2,15 @@
 /** The attacker's side: a device that changes, swaps, drops and takes back what it was given. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Refusal } from "../refusal";
 import { MemoryDevice } from "./testing/memory-device";
@@ -46,8 +54,12 @@ describe("a device that cannot be trusted", () => {
   }
 
   it("sees no name, no content and no key", () => {
-    const seen = Buffer.concat([...device.blobs.values(), ...[...device.logs.values()].flatMap((log) => log.entries)]);
-    for (const text of ["secret", "large", "entry", "folder", PASSPHRASE]) assert.equal(seen.indexOf(text), -1, text);
+    const seen = Buffer.concat([
+      ...device.blobs.values(),
+      ...[...device.logs.values()].flatMap((log) => log.entries),
+    ]);
+    for (const text of ["secret", "large", "entry", "folder", PASSPHRASE])
+      assert.equal(seen.indexOf(text), -1, text);
     const stored = readFileSync(scratch.path("home/repository/repository.json"), "utf8");
     assert.equal(stored.includes(PASSPHRASE), false);
     for (const file of ["cache/chunks", "heads.json"])
@@ -85,7 +97,10 @@ describe("a device that cannot be trusted", () => {
     device.blobs.delete(largest);
     const repository = await scratch.open([device]);
     const report = await repository.pull({ remote: "/secret-folder", to: scratch.path("back") });
-    assert.deepEqual(report.problems.map(({ kind, path }) => [kind, path]), [["missingBlob", scratch.path("back/large")]]);
+    assert.deepEqual(
+      report.problems.map(({ kind, path }) => [kind, path]),
+      [["missingBlob", scratch.path("back/large")]],
+    );
     assert.deepEqual(readdirSync(scratch.path("back")), ["secret-name.txt"]);
   });
 
@@ -93,11 +108,22 @@ describe("a device that cannot be trusted", () => {
     const log = writerLog();
     for (let entry = 0; entry < 3; entry++) {
       const good = log.entries[entry] ?? new Uint8Array(0);
-      for (const at of [0, 1, 16, 17, 40, good.length - 90, good.length - 17, good.length - 16, good.length - 1]) {
+      for (const at of [
+        0,
+        1,
+        16,
+        17,
+        40,
+        good.length - 90,
+        good.length - 17,
+        good.length - 16,
+        good.length - 1,
+      ]) {
         const bad = Uint8Array.from(good);
         bad[at] = (bad[at] ?? 0) ^ 1;
         log.entries[entry] = bad;
-        if (at === 0) await assert.rejects(scratch.open([device], { home: fresh() }), { kind: "newerVersion" });
+        if (at === 0)
+          await assert.rejects(scratch.open([device], { home: fresh() }), { kind: "newerVersion" });
         else await assertTampered(fresh(), new RegExp(`entry ${String(entry)}\\)`));
         await assertTampered(scratch.home, /was forked/);
       }
@@ -160,11 +186,15 @@ describe("a device that cannot be trusted", () => {
   it("leaves a damaged cache without effect", async () => {
     const cache = scratch.path("home/repository/cache");
     for (const damage of ["flip", "truncate", "garbage", "gone"] as const) {
-      for (const file of ["chunks", ...readdirSync(join(cache, "index")).map((name) => join("index", name))]) {
+      for (const file of [
+        "chunks",
+        ...readdirSync(join(cache, "index")).map((name) => join("index", name)),
+      ]) {
         const path = join(cache, file);
         if (!existsSync(path)) continue;
         const bytes = readFileSync(path);
-        if (damage === "flip") for (let at = 10; at < bytes.length; at += 97) bytes[at] = (bytes[at] ?? 0) ^ 1;
+        if (damage === "flip")
+          for (let at = 10; at < bytes.length; at += 97) bytes[at] = (bytes[at] ?? 0) ^ 1;
         if (damage === "flip") writeFileSync(path, bytes);
         else if (damage === "truncate") truncateSync(path, Math.floor(bytes.length / 2));
         else if (damage === "garbage") writeFileSync(path, noise(3, 5000));
@@ -185,9 +215,15 @@ describe("a device that cannot be trusted", () => {
     bytes[bytes.length - 5] = (bytes[bytes.length - 5] ?? 0) ^ 1;
     writeFileSync(log, bytes);
     const repository = await scratch.open([device]);
-    assert.deepEqual((await repository.list("/")).map((node) => node.name), ["second-entry", "secret-folder", "third-entry"]);
+    assert.deepEqual(
+      (await repository.list("/")).map((node) => node.name),
+      ["second-entry", "secret-folder", "third-entry"],
+    );
     await repository.close();
-    writeFileSync(join(folder, "heads.json"), readFileSync(join(folder, "heads.json"), "utf8").replace('"count":3', '"count":2'));
+    writeFileSync(
+      join(folder, "heads.json"),
+      readFileSync(join(folder, "heads.json"), "utf8").replace('"count":3', '"count":2'),
+    );
     await (await scratch.open([device])).makeDirectory("/fourth");
     assert.equal(scratch.warnings.length, 2, scratch.warnings.join("\n"));
   });

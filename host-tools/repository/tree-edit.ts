@@ -34,14 +34,17 @@ export class TreeEditor {
           return await this.move(root, names(operation.from), names(operation.to));
       }
     } catch (error) {
-      if (error instanceof Refusal && (error.kind === "nameCollision" || error.kind === "wrongKind")) return root;
+      if (error instanceof Refusal && (error.kind === "nameCollision" || error.kind === "wrongKind"))
+        return root;
       throw error;
     }
   }
 
   /** Merges `node` into the folder at `path`; folders missing on the way are made like it, with the time of `node`. */
   async put(root: TreeEntry, path: readonly ByteString[], node: TreeEntry): Promise<TreeEntry> {
-    return this.#change(root, path, 0, node, (entries, folder) => this.#mergeInto(entries, node, [...path.slice(0, folder)]));
+    return this.#change(root, path, 0, node, (entries, folder) =>
+      this.#mergeInto(entries, node, [...path.slice(0, folder)]),
+    );
   }
 
   /** Takes away what is at `path`, if anything is. */
@@ -73,7 +76,8 @@ export class TreeEditor {
     let isSameAsAdded = true;
     let next = 0;
     for (const old of olds) {
-      for (; (news[next]?.name ?? "\uffff") < old.name; next++) if (news[next]) merged.push(news[next] as TreeEntry);
+      for (; (news[next]?.name ?? "\uffff") < old.name; next++)
+        if (news[next]) merged.push(news[next] as TreeEntry);
       const other = news[next];
       if (other?.name !== old.name) {
         merged.push(old);
@@ -89,7 +93,11 @@ export class TreeEditor {
     return isSameAsAdded ? added : this.#store.make(added, merged);
   }
 
-  async #mergeInto(entries: readonly TreeEntry[], node: TreeEntry, path: readonly ByteString[]): Promise<readonly TreeEntry[]> {
+  async #mergeInto(
+    entries: readonly TreeEntry[],
+    node: TreeEntry,
+    path: readonly ByteString[],
+  ): Promise<readonly TreeEntry[]> {
     const present = findEntry(entries, node.name);
     const merged = present ? await this.merge(present, node, path) : node;
     if (present && areEqual(present, merged)) return entries;
@@ -128,12 +136,20 @@ export function newFolder(name: ByteString, like: TreeEntry | undefined): TreeEn
 export function collision(present: TreeEntry, path: readonly ByteString[]): Refusal {
   const where = formatRemotePath(path);
   return present.type === EntryType.directory
-    ? new Refusal("nameCollision", `${where} is a folder on the device, and a file of that name would replace it`, {
-        hint: "Move or remove the folder first, or choose another place.",
-      })
-    : new Refusal("nameCollision", `${where} is a file on the device, and a folder of that name would replace it`, {
-        hint: "Move or remove the file first, or choose another place.",
-      });
+    ? new Refusal(
+        "nameCollision",
+        `${where} is a folder on the device, and a file of that name would replace it`,
+        {
+          hint: "Move or remove the folder first, or choose another place.",
+        },
+      )
+    : new Refusal(
+        "nameCollision",
+        `${where} is a file on the device, and a folder of that name would replace it`,
+        {
+          hint: "Move or remove the file first, or choose another place.",
+        },
+      );
 }
 
 function inserted(entries: readonly TreeEntry[], entry: TreeEntry): TreeEntry[] {

@@ -76,10 +76,14 @@ export class TreeStore {
       return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
     } catch (error) {
       if (error instanceof DataError)
-        throw new Refusal("corruptedBlob", `the folder ${formatRemotePath([directory.name])} does not decode: ${error.message}`, {
-          hint: "It was written by a defective or newer Coffer.",
-          cause: error,
-        });
+        throw new Refusal(
+          "corruptedBlob",
+          `the folder ${formatRemotePath([directory.name])} does not decode: ${error.message}`,
+          {
+            hint: "It was written by a defective or newer Coffer.",
+            cause: error,
+          },
+        );
       throw error;
     }
   }
@@ -100,7 +104,10 @@ export class TreeStore {
       lists.push(item);
       return this.#readChunk(ChunkKind.list, item);
     };
-    const chunk = (kind: ChunkKind, item: ChunkItem): { kind: ChunkKind; id: Uint8Array; read: () => Promise<Uint8Array> } => ({
+    const chunk = (
+      kind: ChunkKind,
+      item: ChunkItem,
+    ): { kind: ChunkKind; id: Uint8Array; read: () => Promise<Uint8Array> } => ({
       kind,
       id: item.id ?? new Uint8Array(0),
       read: () => this.#readChunk(kind, item),
@@ -129,7 +136,7 @@ export class TreeStore {
         return id;
       },
     });
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const end = at + this.#cut(bytes.subarray(at));
       const plaintext = bytes.subarray(at, end);
       const id = this.#cipher.id(ChunkKind.tree, plaintext);
@@ -150,10 +157,15 @@ export class TreeStore {
 
   /** A folder like `like` with other entries, its chunks pending. */
   async make(like: TreeEntry, entries: readonly TreeEntry[]): Promise<TreeEntry> {
-    if (entries.length === 0) return { ...like, type: EntryType.directory, content: Uint8Array.of(0x80), sizeBytes: 0, entries: 0 };
+    if (entries.length === 0)
+      return { ...like, type: EntryType.directory, content: Uint8Array.of(0x80), sizeBytes: 0, entries: 0 };
     const encoded = encodeTree(entries);
     const content = await this.encodeContent(encoded.bytes, (kind, id, plaintext) => {
-      this.pending.set(Buffer.from(id).toString("latin1"), { kind, id, plaintext: Uint8Array.from(plaintext) });
+      this.pending.set(Buffer.from(id).toString("latin1"), {
+        kind,
+        id,
+        plaintext: Uint8Array.from(plaintext),
+      });
       return Promise.resolve();
     });
     return { ...like, content, sizeBytes: encoded.sizeBytes, entries: encoded.entries };

@@ -73,11 +73,20 @@ export function makeEntry(fields: Pick<TreeEntry, "name" | "type" | "mode"> & Pa
 
 export function writeEntry(writer: CborWriter, entry: TreeEntry): void {
   const elements =
-    entry.type === EntryType.file ? FILE_ELEMENTS : entry.type === EntryType.directory ? DIRECTORY_ELEMENTS : SYMLINK_ELEMENTS;
-  writer.array(elements + entry.extraCount).byteString(entry.name).int(entry.type).int(entry.mode);
+    entry.type === EntryType.file
+      ? FILE_ELEMENTS
+      : entry.type === EntryType.directory
+        ? DIRECTORY_ELEMENTS
+        : SYMLINK_ELEMENTS;
+  writer
+    .array(elements + entry.extraCount)
+    .byteString(entry.name)
+    .int(entry.type)
+    .int(entry.mode);
   writer.int(entry.mtimeSeconds).int(entry.mtimeNanos);
   if (entry.type === EntryType.symlink) writer.byteString(entry.target);
-  else if (entry.type === EntryType.directory) writer.int(entry.sizeBytes).int(entry.entries).raw(entry.content);
+  else if (entry.type === EntryType.directory)
+    writer.int(entry.sizeBytes).int(entry.entries).raw(entry.content);
   else {
     writer.int(entry.sizeBytes).raw(entry.content);
     writer.int(entry.inode).int(entry.ctimeSeconds).int(entry.ctimeNanos).int(entry.device);
@@ -96,7 +105,8 @@ export function decodeEntry(bytes: Uint8Array, options: { isRoot?: boolean } = {
   const reader = new CborReader(bytes);
   const entry = readEntry(reader, options.isRoot === true);
   reader.end();
-  if (options.isRoot === true && entry.type !== EntryType.directory) throw new DataError("type", "a root that is no folder");
+  if (options.isRoot === true && entry.type !== EntryType.directory)
+    throw new DataError("type", "a root that is no folder");
   return entry;
 }
 
@@ -111,7 +121,8 @@ function readEntry(reader: CborReader, isRoot: boolean): TreeEntry {
   let known = SYMLINK_ELEMENTS;
   if (type === EntryType.symlink) {
     entry.target = reader.byteString(MAX_PATH_BYTES);
-    if (entry.target === "" || entry.target.includes("\0")) throw new DataError("text", "a link without a target");
+    if (entry.target === "" || entry.target.includes("\0"))
+      throw new DataError("text", "a link without a target");
     entry.sizeBytes = entry.target.length;
   } else {
     entry.sizeBytes = reader.uint();
@@ -140,7 +151,8 @@ function readEntry(reader: CborReader, isRoot: boolean): TreeEntry {
 
 function readSeconds(reader: CborReader): number {
   const seconds = reader.int();
-  if (seconds > MAX_SECONDS || seconds < -MAX_SECONDS) throw new DataError("range", "a time out of all reason");
+  if (seconds > MAX_SECONDS || seconds < -MAX_SECONDS)
+    throw new DataError("range", "a time out of all reason");
   return seconds;
 }
 
@@ -192,7 +204,11 @@ export class TreeBuilder {
   }
 }
 
-export function encodeTree(entries: readonly TreeEntry[]): { bytes: Uint8Array; sizeBytes: number; entries: number } {
+export function encodeTree(entries: readonly TreeEntry[]): {
+  bytes: Uint8Array;
+  sizeBytes: number;
+  entries: number;
+} {
   const builder = new TreeBuilder();
   for (const entry of entries) builder.add(entry);
   return { bytes: builder.finish(), sizeBytes: builder.sizeBytes, entries: builder.entries };

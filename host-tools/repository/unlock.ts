@@ -18,7 +18,11 @@ export interface Unlocked {
 }
 
 /** Refuses with `wrongPassphrase`, or `notInitialised` when there is no repository here nor on the devices. */
-export async function unlock(home: string, passphrase: string, devices: readonly BlobDevice[]): Promise<Unlocked> {
+export async function unlock(
+  home: string,
+  passphrase: string,
+  devices: readonly BlobDevice[],
+): Promise<Unlocked> {
   const file = await loadKeyFile(home);
   if (file) {
     const keys = await openSlots(file.slots, file.repositoryId, passphrase);
@@ -49,7 +53,8 @@ export async function storeKeySlots(device: BlobDevice, file: KeyFile): Promise<
     try {
       for (const slot of file.slots) {
         const entry = encodeKeySlot(slot, file.repositoryId);
-        if (!present.has(Buffer.from(entry).toString("hex"))) last = (await device.logAppend(log, last, entry)).head;
+        if (!present.has(Buffer.from(entry).toString("hex")))
+          last = (await device.logAppend(log, last, entry)).head;
       }
       return;
     } catch (error) {
@@ -92,7 +97,10 @@ async function findOnDevices(
 }
 
 /** What a hostile device may have put there is bounded by the slots that are looked at. */
-async function readKeyLog(device: BlobDevice, log: Uint8Array): Promise<{ head: Uint8Array; entries: Uint8Array[] }> {
+async function readKeyLog(
+  device: BlobDevice,
+  log: Uint8Array,
+): Promise<{ head: Uint8Array; entries: Uint8Array[] }> {
   const { head, entries } = await device.logRead(log, 0, NO_ENTRY);
   return { head, entries: entries.filter((entry) => entry.length === SLOT_BYTES) };
 }

@@ -6,6 +6,7 @@ import type { GlobalOptions } from "../command-context";
 import { Refusal } from "../refusal";
 import { Output, formatTable } from "../render";
 import type { RemoteSession } from "../remote-session";
+import { arrangeWords } from "../word-order";
 import { type ShellCommand, shellCommands } from "./shell-commands";
 
 export interface LineContext {
@@ -43,8 +44,9 @@ async function runCommand(
 ): Promise<void> {
   const { session } = context;
   const name = command.command.split(" ", 1)[0] ?? "";
-  const line = (yargs([name, ...words]) as unknown as Argv<GlobalOptions>)
+  const line = (yargs(arrangeWords([name, ...words])) as unknown as Argv<GlobalOptions>)
     .scriptName("")
+    .parserConfiguration({ "parse-positional-numbers": false, "dot-notation": false })
     .option("json", {
       type: "boolean",
       default: context.json,

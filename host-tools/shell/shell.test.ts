@@ -49,7 +49,7 @@ describe("the shell from a pipe", () => {
     const output = new Output({ json: false, quiet: false });
     session = new FakeSession({ state: new State(join(folder.path, "home")), output });
     errors = [];
-    process.stderr.write = ((text: string) => errors.push(text) > 0) as typeof process.stderr.write;
+    process.stderr.write = (text: string | Uint8Array) => errors.push(String(text)) > 0;
   });
   afterEach(() => {
     process.stderr.write = write;

@@ -9,7 +9,7 @@ import { SeededRandom } from "../seeded-random";
 import { CrashRun } from "./crash-model";
 import { SMALL_LIMITS, StoreBench } from "./store-bench";
 
-const SEEDS = Number(process.env.COFFER_CRASH_SEEDS ?? 4);
+const SEEDS = Number(process.env.COFFER_CRASH_SEEDS ?? 2);
 const only = process.env.COFFER_CRASH?.split(":").map(Number);
 const CARD = { capacityBytes: 4 * 2 ** 20, clusterBytes: 4096 };
 /** 266 KiB of it are folders. */

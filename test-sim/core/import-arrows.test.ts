@@ -25,8 +25,8 @@ const rules: { from: string; to: string[]; packages: RegExp; except?: Record<str
     packages: /./,
     except: {
       "host-tools/commands/node.ts": ["firmware/platform/node/main"],
-      "host-tools/commands/sim.ts": ["test-sim/sim"],
-      "host-tools/commands/demo.ts": ["test-sim/project-root"],
+      "host-tools/commands/sim.ts": ["test-sim"],
+      "host-tools/commands/demo.ts": ["test-sim"],
       "host-tools/relay-discovery.ts": ["firmware/core/io"],
     },
   },

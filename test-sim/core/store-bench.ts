@@ -120,25 +120,21 @@ export class StoreBench {
   put(bytes: Uint8Array, options: { id?: Uint8Array; stopAt?: number } = {}): PutOutcome {
     const id = options.id ?? sha256(bytes);
     const outcome: PutOutcome = { resumedAt: undefined, result: "pending", sentBytes: 0, upload: undefined };
-    const started = this.blobs.put(
-      id,
-      bytes.length,
-      {
-        onReady: (offset) => {
-          outcome.resumedAt = offset;
-        },
-        onStored: (wasStored) => {
-          outcome.result = wasStored ? "wasStored" : "stored";
-        },
-        onFailed: (refusal) => {
-          outcome.result = refusal;
-        },
-        onRoom: () => undefined,
-      },
-      (upload) => {
+    const started = this.blobs.put(id, bytes.length, {
+      onBegun: (upload) => {
         outcome.upload = upload;
       },
-    );
+      onReady: (offset) => {
+        outcome.resumedAt = offset;
+      },
+      onStored: (wasStored) => {
+        outcome.result = wasStored ? "wasStored" : "stored";
+      },
+      onFailed: (refusal) => {
+        outcome.result = refusal;
+      },
+      onRoom: () => undefined,
+    });
     if (started === "stored") {
       outcome.result = "wasStored";
       return outcome;

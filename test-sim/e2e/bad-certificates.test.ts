@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { loadAuthority } from "../../host-tools/certs/authorities";
 import { makeLeaf } from "../../host-tools/certs/certificate";
 import { type Role, authorityOf } from "../../host-tools/certs/roles";
+import { freePort } from "../../host-tools/demo/free-port";
 import type { ExitStatusName } from "../../host-tools/exit-status";
 import { State } from "../../host-tools/state";
 import { requireRefused, requireRefusedJson } from "./refused";
-import { World, freePort } from "./world";
+import { World } from "./world";
 
 const dayMs = 86_400_000;
 

@@ -4,10 +4,11 @@ import { execFileSync } from "node:child_process";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { compareTrees } from "../../host-tools/demo/compare-trees";
+import { freePort } from "../../host-tools/demo/free-port";
 import type { ExitStatusName } from "../../host-tools/exit-status";
 import { makeSampleTree } from "./sample-tree";
 import { requireRefused, requireRefusedJson } from "./refused";
-import { World, freePort } from "./world";
+import { World } from "./world";
 
 describe("bad input gets one sentence, its own exit status, and loses nothing", function () {
   this.timeout(60_000);

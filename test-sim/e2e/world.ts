@@ -5,9 +5,10 @@
  */
 import { rmSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../host-tools/demo/free-port";
 import { RelayConnection } from "../../host-tools/remote/relay-connection";
 import { State } from "../../host-tools/state";
 import { CofferProcess, type Finished } from "./coffer-process";
@@ -216,13 +217,4 @@ export interface CommandOptions {
   home?: string;
   environment?: NodeJS.ProcessEnv;
   input?: string;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (address === null || typeof address === "string") throw new TypeError("a TCP server has a port");
-  return address.port;
 }

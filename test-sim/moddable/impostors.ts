@@ -23,18 +23,34 @@ export interface PublicChain {
 }
 
 export const impostors: { name: string; start(chain: PublicChain): Promise<Impostor> }[] = [
-  { name: "a stranger's certificate in front of the true authority", start: (chain) => strangerInFront([chain.authority]) },
+  {
+    name: "a stranger's certificate in front of the true authority",
+    start: (chain) => strangerInFront([chain.authority]),
+  },
   {
     name: "a stranger's certificate in front of the true relay's chain",
     start: (chain) => strangerInFront([chain.leaf, chain.authority]),
   },
-  { name: "the true chain and an unsigned key exchange", start: (chain) => plainHandshake(chain, unsignedExchange) },
-  { name: "the true chain and a key exchange signed by a stranger", start: (chain) => plainHandshake(chain, strangersExchange) },
+  {
+    name: "the true chain and an unsigned key exchange",
+    start: (chain) => plainHandshake(chain, unsignedExchange),
+  },
+  {
+    name: "the true chain and a key exchange signed by a stranger",
+    start: (chain) => plainHandshake(chain, strangersExchange),
+  },
   { name: "no certificate at all", start: (chain) => plainHandshake(chain, () => Buffer.alloc(0), true) },
-  { name: "an alert that says the connection closes", start: () => answering(() => record(ALERT, Buffer.of(1, 0))) },
+  {
+    name: "an alert that says the connection closes",
+    start: () => answering(() => record(ALERT, Buffer.of(1, 0))),
+  },
   { name: "an alert of a wrong version", start: () => answering(() => record(ALERT, Buffer.of(2, 70))) },
   { name: "data in the clear", start: () => answering(() => record(DATA, Buffer.from("hello, device"))) },
-  { name: "a record of 60000 bytes", start: () => answering(() => Buffer.concat([Buffer.of(HANDSHAKE, 3, 3, 0xea, 0x60), Buffer.alloc(60_000)])) },
+  {
+    name: "a record of 60000 bytes",
+    start: () =>
+      answering(() => Buffer.concat([Buffer.of(HANDSHAKE, 3, 3, 0xea, 0x60), Buffer.alloc(60_000)])),
+  },
   { name: "bytes that are no TLS", start: () => answering(() => randomBytes(4000)) },
 ];
 
@@ -46,12 +62,19 @@ const DATA = 23;
 async function strangerInFront(rest: string[]): Promise<Impostor> {
   const now = new Date();
   const stranger = await makeAuthority("relay", now);
-  const leaf = await makeLeaf(stranger, { role: "relay", name: "a-relay", hosts: ["127.0.0.1"], days: 10 }, now);
+  const leaf = await makeLeaf(
+    stranger,
+    { role: "relay", name: "a-relay", hosts: ["127.0.0.1"], days: 10 },
+    now,
+  );
   const heard: string[] = [];
-  const server = createTlsServer({ key: leaf.key, cert: leaf.certificate + rest.join(""), maxVersion: "TLSv1.2" }, (socket) => {
-    socket.on("error", () => undefined);
-    heard.push("a connection");
-  });
+  const server = createTlsServer(
+    { key: leaf.key, cert: leaf.certificate + rest.join(""), maxVersion: "TLSv1.2" },
+    (socket) => {
+      socket.on("error", () => undefined);
+      heard.push("a connection");
+    },
+  );
   server.on("tlsClientError", () => undefined);
   return listening(server, heard);
 }
@@ -65,10 +88,19 @@ function plainHandshake(
   return answering((hello) => {
     const clientRandom = hello.subarray(11, 43);
     const serverRandom = randomBytes(32);
-    const certificates = [chain.leaf, chain.authority].map((pem) => withLength(Buffer.from(derFromPem(pem)), 3));
+    const certificates = [chain.leaf, chain.authority].map((pem) =>
+      withLength(Buffer.from(derFromPem(pem)), 3),
+    );
     const certificate = message(11, withLength(Buffer.concat(certificates), 3));
-    const serverHello = message(2, Buffer.concat([Buffer.of(3, 3), serverRandom, Buffer.of(0, 0xc0, 0x2f, 0)]));
-    const flight = [serverHello, ...(isBare ? [] : [certificate, message(12, exchange(clientRandom, serverRandom))]), message(14, Buffer.alloc(0))];
+    const serverHello = message(
+      2,
+      Buffer.concat([Buffer.of(3, 3), serverRandom, Buffer.of(0, 0xc0, 0x2f, 0)]),
+    );
+    const flight = [
+      serverHello,
+      ...(isBare ? [] : [certificate, message(12, exchange(clientRandom, serverRandom))]),
+      message(14, Buffer.alloc(0)),
+    ];
     return Buffer.concat(flight.map((one) => record(HANDSHAKE, one)));
   });
 }
@@ -99,7 +131,10 @@ async function answering(answer: (hello: Buffer) => Buffer): Promise<Impostor> {
     socket.on("data", (bytes: Buffer) => {
       if (isFirst) socket.write(answer(bytes));
       // A client that goes on sends its key exchange, or worse.
-      else if (bytes[0] !== ALERT) heard.push(`${createHash("sha256").update(bytes).digest("hex").slice(0, 8)}, a record of type ${String(bytes[0])}`);
+      else if (bytes[0] !== ALERT)
+        heard.push(
+          `${createHash("sha256").update(bytes).digest("hex").slice(0, 8)}, a record of type ${String(bytes[0])}`,
+        );
       isFirst = false;
     });
   });

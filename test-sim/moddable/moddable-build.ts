@@ -87,7 +87,12 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   await mkdir(folder, { recursive: true });
   // Also what the test program has no use for.
   const checked = [...FOLDERS, "firmware/platform/moddable/esp32"];
-  const typings = ["xs/includes/xs", "typings/global", "typings/crypt", "typings/timer", "typings/preference"];
+  const typings = [
+    "xs/includes/xs",
+    ...["global", "crypt", "timer", "preference", "Resource", "mc/config", "embedded_io/socket/tcp"].map(
+      (name) => `typings/${name}`,
+    ),
+  ];
   const config = {
     compilerOptions: {
       target: "es2024",
@@ -113,15 +118,34 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
 
 /** Our C with every warning an error. After `buildModdable`, which makes the header of symbols. */
 export async function checkModdableC(sdk: string, build: ModdableBuild): Promise<string> {
-  const generated = join(dirname(dirname(dirname(dirname(build.program)))), "tmp", "lin", "release", "moddable");
+  const generated = join(
+    dirname(dirname(dirname(dirname(build.program)))),
+    "tmp",
+    "lin",
+    "release",
+    "moddable",
+  );
   const { stdout: glib } = await run("pkg-config", ["--cflags", "gio-2.0"]);
   // What is not ours is not judged: -isystem.
   const folders = [...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)), generated];
-  const system = [...folders, ...glib.trim().split(/\s+/).map((flag) => flag.replace(/^-I/, ""))];
+  const system = [
+    ...folders,
+    ...glib
+      .trim()
+      .split(/\s+/)
+      .map((flag) => flag.replace(/^-I/, "")),
+  ];
   const includes = system.flatMap((folder) => (folder.startsWith("-") ? [folder] : ["-isystem", folder]));
-  const defines = ["-DINCLUDE_XSPLATFORM=1", '-DXSPLATFORM="lin_xs.h"', "-DXS_ARCHIVE=1", "-DmxStringInfoCacheLength=4"];
+  const defines = [
+    "-DINCLUDE_XSPLATFORM=1",
+    '-DXSPLATFORM="lin_xs.h"',
+    "-DXS_ARCHIVE=1",
+    "-DmxStringInfoCacheLength=4",
+  ];
   const options = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"];
-  const files = [...C_FILES, "test-sim/moddable/program/coffer-cli-host.c"].map((name) => join(projectRoot(), name));
+  const files = [...C_FILES, "test-sim/moddable/program/coffer-cli-host.c"].map((name) =>
+    join(projectRoot(), name),
+  );
   return quiet("cc", [...options, ...defines, ...includes, ...files]);
 }
 
@@ -134,7 +158,7 @@ async function copySources(target: string): Promise<void> {
   const wanted = new Set<string>();
   for (const name of names) {
     if (statSync(join(root, name)).isDirectory()) continue;
-    const source = (await readFile(join(root, name), "utf8")).replace(/this\.name = ("[A-Za-z]+");/, 'Object.defineProperty(this, "name", {value: $1});'); // TEMP
+    const source = await readFile(join(root, name), "utf8");
     const isScript = name.endsWith(".ts") && !name.endsWith(".d.ts");
     const path = join(target, isScript ? `${name.slice(0, -3)}.js` : name);
     wanted.add(relative(target, path));
@@ -160,6 +184,10 @@ async function quiet(program: string, args: readonly string[]): Promise<string> 
 }
 
 function outputOf(error: unknown): string {
-  const { stdout = "", stderr = "", message } = error as { stdout?: string; stderr?: string; message: string };
+  const {
+    stdout = "",
+    stderr = "",
+    message,
+  } = error as { stdout?: string; stderr?: string; message: string };
   return stdout + stderr === "" ? message : (stdout + stderr).slice(-4000);
 }

@@ -10,7 +10,17 @@ import type { BoardIdentity } from "../sim-network";
 import type { ModdableBuild } from "./moddable-build";
 import type { ProgramConfig } from "./program/program-config";
 
-export type RunOptions = Omit<ProgramConfig, "folder" | "identity"> & { identity: BoardIdentity; name: string };
+export type RunOptions = Omit<ProgramConfig, "folder" | "identity"> & {
+  identity: BoardIdentity;
+  name: string;
+};
+
+/** Slots take 32 bytes here and 16 on ESP32. */
+export interface FixedMemory {
+  chunkBytes: number;
+  slots: number;
+  stackSlots: number;
+}
 
 export class ModdableProgram {
   readonly lines: string[] = [];
@@ -18,11 +28,13 @@ export class ModdableProgram {
   readonly ended: Promise<number | undefined>;
   readonly #child: ChildProcess;
   #onLine = (): void => undefined;
+  #hasEnded = false;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
     this.ended = new Promise((resolve) => {
       child.once("close", (status) => {
+        this.#hasEnded = true;
         resolve(status ?? undefined);
         this.#onLine();
       });
@@ -35,7 +47,12 @@ export class ModdableProgram {
         });
   }
 
-  static async start(build: ModdableBuild, options: RunOptions): Promise<ModdableProgram> {
+  /** With `memory` it has so much and no more, as on a board. */
+  static async start(
+    build: ModdableBuild,
+    options: RunOptions,
+    memory?: FixedMemory,
+  ): Promise<ModdableProgram> {
     const { name, identity, ...rest } = options;
     const folder = await build.newFolder(name);
     const file = (fileName: string, bytes: string | Uint8Array): string => {
@@ -52,19 +69,20 @@ export class ModdableProgram {
         key: file("device-key.der", derFromPem(identity.key)),
       },
     };
+    const sizes =
+      memory === undefined ? [] : [memory.chunkBytes, memory.slots, memory.stackSlots].map(String);
     const path = file("config.json", JSON.stringify(config));
-    return new ModdableProgram(spawn(build.program, [path], { stdio: ["ignore", "pipe", "pipe"] }));
+    return new ModdableProgram(spawn(build.program, [path, ...sizes], { stdio: ["ignore", "pipe", "pipe"] }));
   }
 
   /** Resolves when a line begins so; rejects when the program ends before. */
   async line(start: string): Promise<string> {
     let from = 0;
-    let hasEnded = false;
-    void this.ended.then(() => (hasEnded = true));
     for (;;) {
       const found = this.lines.slice(from).find((line) => line.startsWith(start));
       if (found !== undefined) return found;
-      if (hasEnded) throw new Error(`the program ended before "${start}":\n${this.lines.slice(-20).join("\n")}`);
+      if (this.#hasEnded)
+        throw new Error(`the program ended before "${start}":\n${this.lines.slice(-20).join("\n")}`);
       from = this.lines.length;
       await new Promise<void>((resolve) => (this.#onLine = resolve));
     }

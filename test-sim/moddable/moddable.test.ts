@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /**
  * The firmware on the real Moddable SDK (x-cli-lin: the engine, TLS, timers and our C, without a window), when $MODDABLE
- * names one. Memory is fixed as on a board: 64 KiB of chunks, 4096 slots.
+ * names one.
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { createServer } from "node:tls";
 
 import { BOARD_LIMITS } from "../../firmware/core/device-config";
 import { DeviceClient } from "../../host-tools/remote/device-client";
@@ -14,16 +16,25 @@ import { RealRelay } from "../../host-tools/remote/testing/real-devices";
 import { testCertificates, testLeaf } from "../../host-tools/remote/testing/test-identities";
 import { certificateFixtures } from "../../host-tools/test/certificates";
 import { type RunningPeer, startNetworkPeer } from "../conformance/network-peer";
+import { SessionCache } from "../../relay/session-cache";
 import { projectRoot } from "../project-root";
 import type { ProtocolVectors } from "../protocol/protocol-vectors";
 import type { BoardIdentity } from "../sim-network";
 import { impostors } from "./impostors";
-import { type ModdableBuild, buildModdable, checkModdableC, checkModdableTypes, moddableSdk } from "./moddable-build";
+import {
+  type ModdableBuild,
+  buildModdable,
+  checkModdableC,
+  checkModdableTypes,
+  moddableSdk,
+} from "./moddable-build";
 import { ModdableProgram, type RunOptions } from "./moddable-program";
 
 const BUILD_MS = 600_000; // cold, beside other work
 const RUN_MS = 120_000;
 const BLOB_BYTES = 8 * 1024 * 1024;
+/** What 128 KiB of an ESP32 hold: 16 bytes a slot there. */
+const BOARD_MEMORY = { chunkBytes: 60 * 1024, slots: 3840, stackSlots: 512 };
 
 const sdk = moddableSdk();
 const title = "on the Moddable SDK";
@@ -61,46 +72,90 @@ else
 
     it("the protocol passes its vectors and a fuzz", async () => {
       const { identity } = peer;
-      await runSuite({ name: "protocol", suite: "protocol", identity, vectors: loadVectors(), fuzzRounds: 100 });
+      await runSuite({
+        name: "protocol",
+        suite: "protocol",
+        identity,
+        vectors: loadVectors(),
+        fuzzRounds: 100,
+      });
     });
 
     it("no impostor gets a connection, a plain byte, or the machine down", async () => {
       const { leafs, authorities } = await certificateFixtures();
       const chain = { leaf: leafs.relay.certificate, authority: authorities.relay.certificate };
-      const running = await Promise.all(impostors.map(({ start }) => start(chain)));
+      const running = await Promise.all(impostors.map((impostor) => impostor.start(chain)));
       const program = await ModdableProgram.start(build, {
-        name: "refusals",
-        suite: "refusals",
+        name: "impostors",
+        suite: "connections",
         identity: peer.identity,
         ports: running.map(({ port }) => port),
       });
       assert.equal(await program.ended, 0, program.lines.join("\n"));
-      const outcomes = program.lines.filter((line) => line.startsWith("refusal "));
+      const outcomes = program.lines.filter((line) => line.startsWith("outcome "));
       assert.equal(outcomes.length, impostors.length);
       impostors.forEach(({ name }, index) => {
-        assert.match(outcomes[index] ?? "", /^refusal (certificate|rejected): /, name);
+        assert.match(outcomes[index] ?? "", /^outcome (certificate|rejected): /, name);
         assert.deepEqual(running[index]?.heard, [], name);
       });
       await Promise.all(running.map((one) => one.close()));
     });
 
-    it("a device keeps a blob that a client pushes through the real relay, and reconnects by resuming its session", async () => {
+    it("a second connection resumes the session of the first", async () => {
+      const { leafs, authorities } = await certificateFixtures();
+      const isReused: boolean[] = [];
+      const server = createServer(
+        {
+          key: leafs.relay.key,
+          cert: leafs.relay.certificate + authorities.relay.certificate,
+          ca: authorities.device.certificate,
+          requestCert: true,
+        },
+        (socket) => {
+          socket.on("error", () => undefined);
+          isReused.push(socket.isSessionReused());
+        },
+      );
+      new SessionCache().attach(server);
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const { port } = server.address() as AddressInfo;
+      const program = await ModdableProgram.start(build, {
+        name: "resumption",
+        suite: "connections",
+        identity: peer.identity,
+        ports: [port, port, port],
+      });
+      assert.equal(await program.ended, 0, program.lines.join("\n"));
+      assert.deepEqual(program.lines, ["outcome connected", "outcome connected", "outcome connected"]);
+      assert.deepEqual(isReused, [false, true, true]);
+      await new Promise((resolve) => server.close(resolve));
+    });
+
+    it("a device keeps a blob that a client pushes through the real relay, and comes back when the relay does", async () => {
       const relay = await RealRelay.start();
       const { relayAuthority, deviceAuthority, client: identity } = await testCertificates();
       const leaf = await testLeaf("device", "cam1");
       const pairingSecret = randomBytes(32);
-      const program = await ModdableProgram.start(build, {
-        name: "device",
-        suite: "device",
-        identity: { key: leaf.key, cert: leaf.certificate + deviceAuthority.certificate, ca: relayAuthority.certificate },
-        device: {
-          name: "cam1",
-          relay: relay.address,
-          pairingSecret: pairingSecret.toString("hex"),
-          limits: BOARD_LIMITS,
-          maxFragmentBytes: 4096,
+      const program = await ModdableProgram.start(
+        build,
+        {
+          name: "device",
+          suite: "device",
+          identity: {
+            key: leaf.key,
+            cert: leaf.certificate + deviceAuthority.certificate,
+            ca: relayAuthority.certificate,
+          },
+          device: {
+            name: "cam1",
+            relay: relay.address,
+            pairingSecret: pairingSecret.toString("hex"),
+            limits: BOARD_LIMITS,
+            maxFragmentBytes: 4096,
+          },
         },
-      });
+        BOARD_MEMORY,
+      );
       const client = await program
         .line("state online")
         .then(() => DeviceClient.open({ relay: relay.address, identity, device: "cam1", pairingSecret }));
@@ -109,8 +164,8 @@ else
         const id = createHash("sha256").update(blob).digest();
         assert.equal((await client.put(id, [blob])).wasStored, false);
         assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
-        const { heapPeakBytes, heapLimitBytes } = await client.status();
-        assert.ok(heapPeakBytes > 0 && heapPeakBytes <= heapLimitBytes);
+        // With memory that cannot grow, to be still there is the proof that it was enough.
+        assert.ok((await client.status()).heapPeakBytes > 0);
         await relay.stop();
         await relay.listen();
         await program.line("state offline");

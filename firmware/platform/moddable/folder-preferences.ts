@@ -29,7 +29,9 @@ export class FolderPreferences implements Preferences {
     remove(fresh);
     const file = new NativeFile();
     const isWritten =
-      file.open(fresh, FileMode.create) >= 0 && (value.length === 0 || file.write(value, 0) >= 0) && file.flush() >= 0;
+      file.open(fresh, FileMode.create) >= 0 &&
+      (value.length === 0 || file.write(value, 0) >= 0) &&
+      file.flush() >= 0;
     file.close();
     if (!isWritten || replace(fresh, path) < 0 || syncDirectory(this.#folder) < 0) {
       throw new Error(`preference ${key}: cannot be written`);

@@ -93,7 +93,8 @@ export class GuardedTcp {
   write(bytes: Uint8Array): number {
     this.#device.guard.sent(bytes);
     if (this.#pendingBytes === 0 && bytes.length <= this.roomBytes) return this.#send(bytes);
-    if (this.#pendingBytes + bytes.length > MAX_PENDING_BYTES) throw new Error("TLS: more than there is room for");
+    if (this.#pendingBytes + bytes.length > MAX_PENDING_BYTES)
+      throw new Error("TLS: more than there is room for");
     this.#pending.push(bytes.slice());
     this.#pendingBytes += bytes.length;
     this.#drain();

@@ -29,7 +29,12 @@ export class ModdableCrypto implements Crypto {
   }
 
   /** Piece by piece, because `process` compares tags in a time that depends on where they differ. */
-  open(key: Uint8Array, nonce: Uint8Array, additional: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
+  open(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    additional: Uint8Array,
+    sealed: Uint8Array,
+  ): Uint8Array | undefined {
     const end = sealed.length - TAG_BYTES;
     if (end < 0) return undefined;
     const gcm = new GCM(new BlockCipher("AES", bufferOf(key)));

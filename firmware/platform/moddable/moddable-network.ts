@@ -61,7 +61,8 @@ export class ModdableNetwork implements Network {
 
   connect(options: SecureSocketOptions): SecureSocket {
     const known = this.#known;
-    const isUsable = known?.host === options.host && (this.#options.clock.unixMs() ?? Infinity) < known.untilMs;
+    const isUsable =
+      known?.host === options.host && (this.#options.clock.unixMs() ?? Infinity) < known.untilMs;
     if (!isUsable) this.#forget();
     return new ModdableSecureSocket(this.#options, options, {
       isKnown: (id) => this.#known !== undefined && this.#known.id.join() === id.join(),
@@ -116,7 +117,9 @@ class ModdableSecureSocket implements SecureSocket {
     });
     const address = host === "localhost" ? "127.0.0.1" : host;
     if (!isNumericAddress(address)) {
-      this.#fail(new TlsRefusal("unreachable", `${host}: names are not resolved here, give a numeric address`));
+      this.#fail(
+        new TlsRefusal("unreachable", `${host}: names are not resolved here, give a numeric address`),
+      );
       return;
     }
     try {
@@ -215,18 +218,23 @@ class ModdableSecureSocket implements SecureSocket {
 
   #errorOf(cause: unknown): ConnectionError {
     const because = cause === undefined ? {} : { cause };
-    const make = (code: ConnectionErrorCode, message: string): ConnectionError => new ConnectionError(code, message, because);
+    const make = (code: ConnectionErrorCode, message: string): ConnectionError =>
+      new ConnectionError(code, message, because);
     const { host, port } = this.#options;
     if (cause instanceof TlsRefusal) return make(cause.code, cause.message);
     if (cause !== undefined) {
       const text = String(cause);
       const isDate = text.includes("date validation failed");
-      const message = isDate ? "the relay authority's certificate is not valid at this time; is the clock right?" : `TLS: ${text}`;
+      const message = isDate
+        ? "the relay authority's certificate is not valid at this time; is the clock right?"
+        : `TLS: ${text}`;
       return make(this.#guard.isOpen ? "lost" : "certificate", message);
     }
     if (!this.#tcp?.isConnected) return make("unreachable", `${host}:${port} does not answer`);
     if (!this.#guard.isOpen) return make("rejected", "the relay ended the handshake");
-    return this.#guard.sawAlert ? make("closed", "the relay closed the connection") : make("lost", "the connection broke");
+    return this.#guard.sawAlert
+      ? make("closed", "the relay closed the connection")
+      : make("lost", "the connection broke");
   }
 
   #end(): void {

@@ -4,7 +4,14 @@ import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
 import { type DeviceIdentity, ModdableNetwork } from "./moddable-network";
 import { ModdableStorage } from "./moddable-storage";
-import { ModdableClock, ModdableEntropy, ModdableLog, ModdableMemoryMeter, ModdableReset, ModdableTimers } from "./moddable-system";
+import {
+  ModdableClock,
+  ModdableEntropy,
+  ModdableLog,
+  ModdableMemoryMeter,
+  ModdableReset,
+  ModdableTimers,
+} from "./moddable-system";
 
 export interface ModdablePortsOptions {
   /** Coffer's folder: below the card's mount point, or of a host. */

@@ -33,6 +33,8 @@ const DIRECTORY = 2; // of kindOf
 export class ModdableStorage implements Storage {
   readonly #root: string;
   readonly #timers: Timers;
+  /** Folders with changes that are not durable yet; the next flush of any file makes them so. At most those there are. */
+  readonly #changed = new Set<string>();
 
   /** `root`: Coffer's own folder, without a slash at its end. */
   constructor(options: { root: string; timers: Timers }) {
@@ -46,7 +48,8 @@ export class ModdableStorage implements Storage {
     let result = file.open(full, FileMode[mode]);
     if (result < 0 && this.#isRootMissing(result)) result = file.open(full, FileMode[mode]);
     check(result, path);
-    return new ModdableFile(file, path, this.#timers, mode === "create" ? folderOf(full) : undefined);
+    if (mode === "create") this.#changed.add(folderOf(full));
+    return new ModdableFile(file, path, this.#timers, () => this.#syncFolders());
   }
 
   createDirectory(path: string): void {
@@ -54,13 +57,19 @@ export class ModdableStorage implements Storage {
     let result = createDirectory(full);
     if (result < 0 && this.#isRootMissing(result)) result = createDirectory(full);
     check(result, path);
-    check(syncDirectory(folderOf(full)), path);
+    this.#changed.add(folderOf(full));
   }
 
+  /** Also of names that are not Coffer's, as `scan` gave them. */
   remove(path: string): void {
-    const result = remove(this.#full(path));
+    const names = path.split("/");
+    if (names.length > MAX_DEPTH || names.some((name) => name === "" || name === "." || name === "..")) {
+      throw new RangeError(`path: expected names at most 3 deep, got "${path}"`);
+    }
+    const result = remove(`${this.#root}/${path}`);
     if (result < 0) this.#isRootMissing(result);
     check(result, path);
+    this.#changed.add(folderOf(`${this.#root}/${path}`));
   }
 
   scan(path: string): DirectoryScan {
@@ -95,7 +104,8 @@ export class ModdableStorage implements Storage {
 
   #full(path: string): string {
     const names = path.split("/");
-    const isName = (name: string): boolean => isMadeOf(name, NAME_CHARACTERS, MAX_NAME) && name !== "." && name !== "..";
+    const isName = (name: string): boolean =>
+      isMadeOf(name, NAME_CHARACTERS, MAX_NAME) && name !== "." && name !== "..";
     if (names.length > MAX_DEPTH || !names.every(isName)) {
       throw new RangeError(`path: expected names of [a-z0-9.-], at most 3 deep, got "${path}"`);
     }
@@ -106,8 +116,18 @@ export class ModdableStorage implements Storage {
   #isRootMissing(result: number): boolean {
     if (codeOf(result) !== "notFound" || kindOf(this.#root) === DIRECTORY) return false;
     if (createDirectory(this.#root) < 0) throw new StorageError("noCard", "there is no card");
-    check(syncDirectory(folderOf(this.#root)), "");
+    this.#changed.add(folderOf(this.#root));
     return true;
+  }
+
+  /** 0, or the first failure; what failed is tried again with the next flush. */
+  #syncFolders(): number {
+    for (const folder of this.#changed) {
+      const result = syncDirectory(folder);
+      if (result < 0 && codeOf(result) !== "notFound") return result;
+      this.#changed.delete(folder);
+    }
+    return 0;
   }
 }
 
@@ -115,17 +135,16 @@ class ModdableFile implements StorageFile {
   readonly #file: NativeFile;
   readonly #path: string;
   readonly #timers: Timers;
-  /** Of a file that was made here and not flushed yet: the folder whose new name is not durable. */
-  #newIn: string | undefined;
+  readonly #syncFolders: () => number;
   #sizeBytes: number;
   #isOpen = true;
   #isFlushing = false;
 
-  constructor(file: NativeFile, path: string, timers: Timers, newIn: string | undefined) {
+  constructor(file: NativeFile, path: string, timers: Timers, syncFolders: () => number) {
     this.#file = file;
     this.#path = path;
     this.#timers = timers;
-    this.#newIn = newIn;
+    this.#syncFolders = syncFolders;
     this.#sizeBytes = check(file.size(), path);
   }
 
@@ -144,7 +163,9 @@ class ModdableFile implements StorageFile {
 
   write(bytes: Uint8Array, positionBytes: number): void {
     if (positionBytes + bytes.length > this.#sizeBytes) {
-      throw new RangeError(`write: expected an end of at most ${this.#sizeBytes}, got ${positionBytes + bytes.length}`);
+      throw new RangeError(
+        `write: expected an end of at most ${this.#sizeBytes}, got ${positionBytes + bytes.length}`,
+      );
     }
     check(this.#opened().write(bytes, positionBytes), this.#path);
   }
@@ -154,8 +175,7 @@ class ModdableFile implements StorageFile {
     const file = this.#opened();
     if (this.#isFlushing) throw new Error("flush: one is under way");
     let result = file.flush();
-    if (result >= 0 && this.#newIn !== undefined) result = syncDirectory(this.#newIn);
-    if (result >= 0) this.#newIn = undefined;
+    if (result >= 0) result = this.#syncFolders();
     this.#isFlushing = true;
     this.#timers.set(0, () => {
       this.#isFlushing = false;
@@ -180,7 +200,16 @@ function folderOf(path: string): string {
   return path.slice(0, Math.max(1, path.lastIndexOf("/")));
 }
 
-const CODES: readonly StorageErrorCode[] = ["io", "notFound", "exists", "full", "readOnly", "noCard", "io", "io"];
+const CODES: readonly StorageErrorCode[] = [
+  "io",
+  "notFound",
+  "exists",
+  "full",
+  "readOnly",
+  "noCard",
+  "io",
+  "io",
+];
 
 function codeOf(result: number): StorageErrorCode {
   return CODES[-result % 8] ?? "io";

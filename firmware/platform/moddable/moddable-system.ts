@@ -103,7 +103,9 @@ export class ModdableTimers implements Timers {
   /** First delay and repetition equal: the SDK's timer on Linux otherwise fires twice when changed from its own callback. */
   #schedule(): void {
     const first = this.#waiting[0];
-    const delayMs = first ? Math.min(LONGEST_MS, Math.max(1, Math.ceil(first.dueMs - monotonicMs()))) : LONGEST_MS;
+    const delayMs = first
+      ? Math.min(LONGEST_MS, Math.max(1, Math.ceil(first.dueMs - monotonicMs())))
+      : LONGEST_MS;
     Timer.schedule(this.#timer, delayMs, delayMs);
   }
 }
@@ -132,7 +134,14 @@ export class ModdableLog implements Log {
   }
 }
 
-const REASONS: readonly ResetReason[] = ["unknown", "powerOn", "software", "exception", "watchdog", "brownout"];
+const REASONS: readonly ResetReason[] = [
+  "unknown",
+  "powerOn",
+  "software",
+  "exception",
+  "watchdog",
+  "brownout",
+];
 
 export class ModdableReset implements Reset {
   readonly reason: ResetReason = REASONS[resetReason()] ?? "unknown";

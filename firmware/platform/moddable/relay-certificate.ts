@@ -54,7 +54,9 @@ function judgeLeaf(leaf: Uint8Array, { authority, host, unixMs }: RelayExpectati
   const { from, to } = X509.decodeTBS(tbs).validity;
   if (!(from <= unixMs && unixMs < to)) throw refusal("it is not valid at this time; is the clock right?");
   const names = X509.decodeSAN(leaf) ?? [];
-  const uris = names.filter(({ tag, value }) => tag === GeneralName.uri && String(value).toLowerCase().startsWith(URI_START));
+  const uris = names.filter(
+    ({ tag, value }) => tag === GeneralName.uri && String(value).toLowerCase().startsWith(URI_START),
+  );
   if (uris.length !== 1 || !isRelay(String(uris[0]?.value))) throw refusal("it does not name a relay");
   if (!names.some(({ tag, value }) => isHost(tag, value, host))) throw refusal(`it is not valid for ${host}`);
   return to;
@@ -65,7 +67,10 @@ function isSigned(tbs: Uint8Array, signature: Uint8Array, authority: Uint8Array)
   if (signature.length !== key.modulusSize) return false;
   const digest = new Digest("SHA256");
   digest.write(asMessage(tbs));
-  return key.rsa.process(PKCS1.OS2IP(signature.slice().buffer)) === key.emsaEncode(digest.close(), key.modulusSize - 1);
+  return (
+    key.rsa.process(PKCS1.OS2IP(signature.slice().buffer)) ===
+    key.emsaEncode(digest.close(), key.modulusSize - 1)
+  );
 }
 
 function isRelay(uri: string): boolean {
@@ -74,7 +79,12 @@ function isRelay(uri: string): boolean {
 
 function isHost(tag: number, value: string | ArrayBuffer, host: string): boolean {
   if (tag === GeneralName.dns) return typeof value === "string" && value.toLowerCase() === host.toLowerCase();
-  return tag === GeneralName.ipAddress && typeof value !== "string" && value.byteLength === 4 && new Uint8Array(value).join(".") === host;
+  return (
+    tag === GeneralName.ipAddress &&
+    typeof value !== "string" &&
+    value.byteLength === 4 &&
+    new Uint8Array(value).join(".") === host
+  );
 }
 
 function refusal(why: string): TlsRefusal {

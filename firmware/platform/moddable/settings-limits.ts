@@ -8,8 +8,11 @@ export const MAX_SETTING_BYTES = 1024;
 
 /** Throws RangeError. */
 export function checkSetting(key: string, value?: Uint8Array): void {
-  if (!isMadeOf(key, LOWER_AND_DIGITS, MAX_KEY)) throw new RangeError(`preference: expected 1..15 characters of [a-z0-9], got "${key}"`);
+  if (!isMadeOf(key, LOWER_AND_DIGITS, MAX_KEY))
+    throw new RangeError(`preference: expected 1..15 characters of [a-z0-9], got "${key}"`);
   if (value && value.length > MAX_SETTING_BYTES) {
-    throw new RangeError(`preference ${key}: expected at most ${MAX_SETTING_BYTES} bytes, got ${value.length}`);
+    throw new RangeError(
+      `preference ${key}: expected at most ${MAX_SETTING_BYTES} bytes, got ${value.length}`,
+    );
   }
 }

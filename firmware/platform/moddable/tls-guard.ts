@@ -145,7 +145,9 @@ export class TlsGuard {
       throw new TlsRefusal("rejected", "TLS: a record that is none, or longer than agreed");
     }
     if (isPlain) this.#body = new Uint8Array(this.#bodyBytes);
-    else if (this.#state === "finished" ? type !== Record.handshake : type !== Record.data && type !== Record.alert) {
+    else if (
+      this.#state === "finished" ? type !== Record.handshake : type !== Record.data && type !== Record.alert
+    ) {
       throw new TlsRefusal("rejected", `TLS: unexpected record of type ${type}`);
     }
   }
@@ -212,7 +214,10 @@ export class TlsGuard {
     const suite = message.u16();
     const compression = message.u8();
     if (message.isShort || version !== TLS_1_2 || compression !== 0 || !SUITES.includes(suite)) {
-      throw new TlsRefusal("rejected", `TLS: the relay chose version ${version} and cipher suite ${suite}, which are not taken`);
+      throw new TlsRefusal(
+        "rejected",
+        `TLS: the relay chose version ${version} and cipher suite ${suite}, which are not taken`,
+      );
     }
     this.#isResumed = this.#offeredId.length > 0 && isSame(this.#offeredId, this.#sessionId);
     if (this.#isResumed && !this.#options.isKnownSession(this.#sessionId)) {

@@ -186,14 +186,18 @@ class TlsSecureSocket implements SecureSocket {
     this.#offset = 0;
     this.#end = count;
     this.#options.onReadable(this.#leftBytes + count);
+    this.#keepRest();
+    this.#isPaused = this.#leftBytes >= INCOMING_BYTES;
+    return !this.#isPaused;
+  }
+
+  #keepRest(): void {
     if (this.#offset < this.#end && !this.#isClosed) {
       const rest = Buffer.from(this.#incoming.subarray(this.#offset, this.#end));
       this.#left.push(rest);
       this.#leftBytes += rest.length;
     }
     this.#end = this.#offset;
-    this.#isPaused = this.#leftBytes >= INCOMING_BYTES;
-    return !this.#isPaused;
   }
 
   #offerRoom(): void {

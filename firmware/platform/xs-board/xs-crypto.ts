@@ -17,18 +17,7 @@ export class XsCrypto implements Crypto {
   }
 
   createSha256(): Sha256 {
-    const link = this.#link;
-    const digest = link.start(HostOp.sha256Create).call().getUint32(0, true);
-    return {
-      write(bytes) {
-        link.start(HostOp.sha256Write).u32(digest).call(bytes);
-      },
-      close() {
-        const into = new Uint8Array(DIGEST_BYTES);
-        link.start(HostOp.sha256Close).u32(digest).callInto(into);
-        return into;
-      },
-    };
+    return new XsSha256(this.#link);
   }
 
   hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
@@ -68,5 +57,25 @@ export class XsCrypto implements Crypto {
 
   #aead(op: number, key: Uint8Array, nonce: Uint8Array, additional: Uint8Array): HostLink {
     return this.#link.start(op).bytes(key).bytes(nonce).u32(additional.length).bytes(additional);
+  }
+}
+
+class XsSha256 implements Sha256 {
+  readonly #link: HostLink;
+  readonly #digest: number;
+
+  constructor(link: HostLink) {
+    this.#link = link;
+    this.#digest = link.start(HostOp.sha256Create).call().getUint32(0, true);
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#link.start(HostOp.sha256Write).u32(this.#digest).call(bytes);
+  }
+
+  close(): Uint8Array {
+    const into = new Uint8Array(DIGEST_BYTES);
+    this.#link.start(HostOp.sha256Close).u32(this.#digest).callInto(into);
+    return into;
   }
 }

@@ -68,7 +68,7 @@ class XsSecureSocket implements SecureSocket {
 
   close(): void {
     if (!this.#isOpen) return;
-    this.#end();
+    this.end();
     this.#forget();
     this.#link.start(HostOp.closeSocket).u32(this.#id).call();
   }
@@ -84,12 +84,12 @@ class XsSecureSocket implements SecureSocket {
   }
 
   fail(refusal: string): void {
-    this.#end();
+    this.end();
     const { code, message } = readRefusal(refusal);
     this.#options.onError(new ConnectionError(code as ConnectionErrorCode, message));
   }
 
-  #end(): void {
+  private end(): void {
     this.#isOpen = false;
     this.writableBytes = 0;
   }

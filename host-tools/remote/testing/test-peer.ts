@@ -4,7 +4,7 @@
  * repeat and reorder any frame on its way, in both directions, and cut the link anywhere.
  */
 
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { type Server, type TLSSocket, createServer } from "node:tls";
 import {
   FRAME_HEADER_BYTES,
@@ -48,6 +48,7 @@ export class TestPeer {
   refuseOpen: (device: string, link: TestLink) => number | undefined = () => undefined;
   isMute = false;
   resumedHandshakes = 0;
+  readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   address: RelayAddress = { host: "127.0.0.1", port: 0 };
 
@@ -72,11 +73,19 @@ export class TestPeer {
       requestCert: true,
       rejectUnauthorized: true,
     });
+    // Connections whose handshake is under way, too: a stopped peer is gone for everybody.
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+    });
     server.on("secureConnection", (socket) => {
       if (socket.isSessionReused()) this.resumedHandshakes++;
       this.links.add(new TestLink(this, socket));
     });
-    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, "127.0.0.1", resolve);
+    });
     this.#server = server;
     this.address = { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
   }
@@ -84,6 +93,7 @@ export class TestPeer {
   /** Cuts every link, as a crash would. */
   cut(): void {
     for (const link of this.links) link.destroy();
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async stop(): Promise<void> {

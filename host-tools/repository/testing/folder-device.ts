@@ -2,7 +2,15 @@
 /** A device in a folder, for tests that kill the process: uploads grow in a file and go on where they were. */
 
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Refusal } from "../../refusal";
@@ -26,7 +34,11 @@ export class FolderDevice implements BlobDevice {
   }
 
   status(): Promise<BlobDeviceStatus> {
-    return Promise.resolve({ capacityBytes: 2 ** 40, freeBytes: 2 ** 40, preferredBlobBytes: this.#preferredBlobBytes });
+    return Promise.resolve({
+      capacityBytes: 2 ** 40,
+      freeBytes: 2 ** 40,
+      preferredBlobBytes: this.#preferredBlobBytes,
+    });
   }
 
   has(ids: readonly Uint8Array[]): Promise<boolean[]> {
@@ -38,19 +50,24 @@ export class FolderDevice implements BlobDevice {
     const bytes = Buffer.concat(parts);
     const partial = this.#path("partial", id);
     const from = existsSync(partial) ? statSync(partial).size : 0;
-    appendFileSync(this.#path("", Buffer.from("sent")), `${hex(id)} ${String(from)} ${String(bytes.length)}\n`);
+    appendFileSync(
+      this.#path("", Buffer.from("sent")),
+      `${hex(id)} ${String(from)} ${String(bytes.length)}\n`,
+    );
     for (let at = from; at < bytes.length; at += PIECE_BYTES) {
       appendFileSync(partial, bytes.subarray(at, at + PIECE_BYTES));
       await delay(this.#pauseMs);
     }
-    if (createHash("sha256").update(readFileSync(partial)).digest("hex") !== hex(id)) throw new Error("resumed with other bytes");
+    if (createHash("sha256").update(readFileSync(partial)).digest("hex") !== hex(id))
+      throw new Error("resumed with other bytes");
     renameSync(partial, this.#path("blobs", id));
     return { wasStored: false, sentBytes: bytes.length - from };
   }
 
   get(id: Uint8Array, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
     const path = this.#path("blobs", id);
-    if (!existsSync(path)) return Promise.reject(new Refusal("missingBlob", "the folder does not have a blob"));
+    if (!existsSync(path))
+      return Promise.reject(new Refusal("missingBlob", "the folder does not have a blob"));
     return Promise.resolve(readFileSync(path).subarray(offsetBytes, offsetBytes + lengthBytes));
   }
 
@@ -70,7 +87,8 @@ export class FolderDevice implements BlobDevice {
 
   logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
     const entries = this.#entries(log);
-    if (Buffer.compare(headOf(entries).head, previous) !== 0) return Promise.reject(new LogConflict("another last entry"));
+    if (Buffer.compare(headOf(entries).head, previous) !== 0)
+      return Promise.reject(new LogConflict("another last entry"));
     appendFileSync(this.#path("logs", log), `${hex(entry)}\n`);
     return Promise.resolve(headOf([...entries, entry]));
   }
@@ -88,7 +106,10 @@ export class FolderDevice implements BlobDevice {
   #entries(log: Uint8Array): Uint8Array[] {
     const path = this.#path("logs", log);
     if (!existsSync(path)) return [];
-    return readFileSync(path, "utf8").split("\n").filter(Boolean).map((line) => Buffer.from(line, "hex"));
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => Buffer.from(line, "hex"));
   }
 
   #path(part: string, id: Uint8Array): string {

@@ -55,13 +55,15 @@ export class MemoryDevice implements BlobDevice {
     const resumed = this.partial.get(key)?.length ?? 0;
     const cut = await this.#call("put");
     if (this.blobs.has(key)) return { wasStored: true, sentBytes: 0 };
-    if (this.usedBytes + bytes.length > this.capacityBytes) throw new Refusal("cardFull", `${this.name} has no room left on its card`);
+    if (this.usedBytes + bytes.length > this.capacityBytes)
+      throw new Refusal("cardFull", `${this.name} has no room left on its card`);
     if (cut) {
       this.partial.set(key, Buffer.from(bytes.subarray(0, resumed + cut.putBytes)));
       this.putBytes += Math.min(cut.putBytes, bytes.length - resumed);
       throw lost();
     }
-    if (createHash("sha256").update(bytes).digest("hex") !== key) throw new Error(`${this.name}: put of other bytes than the id names`);
+    if (createHash("sha256").update(bytes).digest("hex") !== key)
+      throw new Error(`${this.name}: put of other bytes than the id names`);
     this.partial.delete(key);
     this.blobs.set(key, bytes);
     this.putBytes += bytes.length - resumed;
@@ -95,7 +97,8 @@ export class MemoryDevice implements BlobDevice {
   async logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
     const cut = await this.#call("logAppend");
     const stored = this.logs.get(hex(log)) ?? { id: Uint8Array.from(log), entries: [] };
-    if (Buffer.compare(headOf(stored.entries).head, previous) !== 0) throw new LogConflict("another last entry");
+    if (Buffer.compare(headOf(stored.entries).head, previous) !== 0)
+      throw new LogConflict("another last entry");
     stored.entries.push(Uint8Array.from(entry));
     this.logs.set(hex(log), stored);
     // Appended, and the answer lost.

@@ -3,7 +3,18 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BlobDevice } from "../blob-device";
@@ -33,7 +44,10 @@ export class Scratch {
     await createRepository({ home, passphrase: PASSPHRASE });
   }
 
-  async open(devices: BlobDevice[], options: { home?: string; passphrase?: string; signal?: AbortSignal } = {}): Promise<Repository> {
+  async open(
+    devices: BlobDevice[],
+    options: { home?: string; passphrase?: string; signal?: AbortSignal } = {},
+  ): Promise<Repository> {
     const repository = await Repository.open({
       home: options.home ?? this.home,
       passphrase: options.passphrase ?? PASSPHRASE,
@@ -68,9 +82,13 @@ export function noise(seed: number, length: number): Buffer {
 export function makeOddTree(scratch: Scratch, name = "odd"): string {
   const at = scratch.path(name);
   const put = (path: string | Buffer, content: string | Uint8Array): void => {
-    writeFileSync(typeof path === "string" ? join(at, path) : Buffer.concat([Buffer.from(`${at}/`), path]), content);
+    writeFileSync(
+      typeof path === "string" ? join(at, path) : Buffer.concat([Buffer.from(`${at}/`), path]),
+      content,
+    );
   };
-  for (const folder of ["", "empty", "a", "a/deep", "a/deep/er", "read-only"]) mkdirSync(join(at, folder), { recursive: true });
+  for (const folder of ["", "empty", "a", "a/deep", "a/deep/er", "read-only"])
+    mkdirSync(join(at, folder), { recursive: true });
   put("zero-length", "");
   put("small", "hello\n");
   put("a/deep/er/binary", noise(1, 100_000));
@@ -102,7 +120,10 @@ export function makeOddTree(scratch: Scratch, name = "odd"): string {
 /** Asserts that a copy has everything in common with the original; times to the microsecond, which is what Node can set. */
 export function assertSameTree(copy: string, original: string): void {
   const [one, two] = [describeTree(copy), describeTree(original)];
-  assert.deepEqual(one.map((line) => line.text), two.map((line) => line.text));
+  assert.deepEqual(
+    one.map((line) => line.text),
+    two.map((line) => line.text),
+  );
   one.forEach(({ text, mtimeNs }, i) => {
     const difference = Math.abs(Number(mtimeNs - (two[i]?.mtimeNs ?? 0n)));
     assert.ok(difference <= 1000, `${text}: time differs by ${String(difference)} ns`);
@@ -113,9 +134,11 @@ function describeTree(root: string): { text: string; mtimeNs: bigint }[] {
   const lines: { text: string; mtimeNs: bigint }[] = [];
   const visit = (path: Buffer, name: string): void => {
     const stat = lstatSync(path, { bigint: true });
-    const line = (rest: string): number => lines.push({ text: `${name} ${(stat.mode & 0o7777n).toString(8)} ${rest}`, mtimeNs: stat.mtimeNs });
+    const line = (rest: string): number =>
+      lines.push({ text: `${name} ${(stat.mode & 0o7777n).toString(8)} ${rest}`, mtimeNs: stat.mtimeNs });
     if (stat.isSymbolicLink()) line(`-> ${readlinkSync(path, { encoding: "latin1" })}`);
-    else if (stat.isFile()) line(`${String(stat.size)} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`);
+    else if (stat.isFile())
+      line(`${String(stat.size)} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`);
     else {
       line("/");
       for (const child of readdirSync(path, { encoding: "latin1" }).sort())

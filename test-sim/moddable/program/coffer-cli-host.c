@@ -49,11 +49,20 @@ void xs_coffer_host_exit(xsMachine *the)
 int main(int argc, char *argv[])
 {
 	xsMachine *machine;
+	txPreparation *preparation = xsPreparation();
+	txCreation creation = preparation->creation;
 	gArgc = argc;
 	gArgv = argv;
 	signal(SIGPIPE, SIG_IGN);
 	gLoop = g_main_loop_new(NULL, FALSE);
-	machine = fxPrepareMachine(NULL, xsPreparation(), "coffer", NULL, NULL);
+	if (argc == 5) {
+		/* CONFIG CHUNK-BYTES SLOTS STACK-SLOTS: memory that never grows, as a board's. */
+		creation.initialChunkSize = atoi(argv[2]);
+		creation.initialHeapCount = atoi(argv[3]);
+		creation.stackCount = atoi(argv[4]);
+		creation.incrementalChunkSize = creation.incrementalHeapCount = 0;
+	}
+	machine = fxPrepareMachine(&creation, preparation, "coffer", NULL, NULL);
 	xsBeginHost(machine);
 	{
 		xsTry {

@@ -3,7 +3,12 @@
 import { Device } from "../../../firmware/core/device";
 import type { Ports } from "../../../firmware/core/io";
 import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
-import { MEMORY_COUNTERS, MemoryCounter, monotonicMs, readMemory } from "../../../firmware/platform/moddable/coffer-system";
+import {
+  MEMORY_COUNTERS,
+  MemoryCounter,
+  monotonicMs,
+  readMemory,
+} from "../../../firmware/platform/moddable/coffer-system";
 import { FolderPreferences } from "../../../firmware/platform/moddable/folder-preferences";
 import CofferTcp from "../../../firmware/platform/moddable/lin/coffer-tcp";
 import { createModdablePorts } from "../../../firmware/platform/moddable/moddable-ports";
@@ -112,9 +117,9 @@ async function throughput(sizeBytes: number): Promise<void> {
   card.close();
 }
 
-/** Tells the code of the error at each port; being connected is what must not happen. */
-async function refusals(serverPorts: number[]): Promise<void> {
-  const { network } = portsIn("refusals");
+/** Tells what came of a connection to each port. */
+async function connections(serverPorts: number[]): Promise<void> {
+  const { network } = portsIn("connections");
   for (const port of serverPorts) {
     const outcome = await new Promise<string>((resolve) => {
       const socket = network.connect({
@@ -123,6 +128,7 @@ async function refusals(serverPorts: number[]): Promise<void> {
         onReadable() {},
         onWritable() {
           socket.write(Uint8Array.of(1, 2, 3));
+          socket.close();
           resolve("connected");
         },
         onError(error) {
@@ -130,7 +136,7 @@ async function refusals(serverPorts: number[]): Promise<void> {
         },
       });
     });
-    print(`refusal ${outcome}`);
+    print(`outcome ${outcome}`);
   }
 }
 
@@ -154,15 +160,21 @@ function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
 
 async function run(): Promise<void> {
   const { suite, vectors, fuzzRounds, ports: serverPorts, sizeBytes, device } = config;
-  if (suite === "storage") await runCases(storageCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.storage) })));
-  else if (suite === "crypto") await runCases(cryptoCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.crypto) })));
+  if (suite === "storage")
+    await runCases(
+      storageCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.storage) })),
+    );
+  else if (suite === "crypto")
+    await runCases(
+      cryptoCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.crypto) })),
+    );
   else if (suite === "system") await runCases(systemCases);
   else if (suite === "network") await runCases(networkCases);
   else if (suite === "store") await runCases(storeCases);
   else if (suite === "protocol" && vectors) {
     const { crypto } = portsIn("protocol");
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
-  } else if (suite === "refusals") await refusals(serverPorts ?? []);
+  } else if (suite === "connections") await connections(serverPorts ?? []);
   else if (suite === "throughput") await throughput(sizeBytes ?? 0);
   else if (suite === "device" && device) {
     runDevice(device);

@@ -5,7 +5,16 @@ import type { DeviceLimits } from "../../../firmware/core/device-config";
 import type { ProtocolVectors } from "../../protocol/protocol-vectors";
 
 export interface ProgramConfig {
-  suite: "storage" | "crypto" | "system" | "network" | "protocol" | "store" | "refusals" | "throughput" | "device";
+  suite:
+    | "storage"
+    | "crypto"
+    | "system"
+    | "network"
+    | "protocol"
+    | "store"
+    | "connections"
+    | "throughput"
+    | "device";
   /** A folder that exists and is empty. */
   folder: string;
   /** Of DER files named as `coffer device add` names them. */
@@ -13,7 +22,7 @@ export interface ProgramConfig {
   peer?: NetworkPeer;
   vectors?: ProtocolVectors;
   fuzzRounds?: number;
-  /** refusals: ports of 127.0.0.1 at which a relay is to be refused, one after the other. */
+  /** connections: ports of 127.0.0.1, tried one after the other. */
   ports?: number[];
   /** throughput: bytes stored and read again. */
   sizeBytes?: number;

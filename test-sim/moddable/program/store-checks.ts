@@ -49,28 +49,26 @@ export function startUpload(card: Card, id: Uint8Array, sizeBytes: number): Prom
       onStored = settle;
       onFailed = fail;
     });
-    const outcome = card.blobs.put(
-      id,
-      sizeBytes,
-      {
-        onReady(readyAt) {
-          const room = () => (upload?.isHeld ? new Promise<void>((go) => (wake = go)) : Promise.resolve());
-          resolve({ upload: upload as Upload, readyAt, stored, room });
-        },
-        onStored() {
-          onStored();
-        },
-        onFailed(refusal) {
-          onFailed(refusal);
-          reject(refusal);
-          wake();
-        },
-        onRoom() {
-          wake();
-        },
+    const outcome = card.blobs.put(id, sizeBytes, {
+      onBegun(begun) {
+        upload = begun;
       },
-      (made) => (upload = made),
-    );
+      onReady(readyAt) {
+        const room = () => (upload?.isHeld ? new Promise<void>((go) => (wake = go)) : Promise.resolve());
+        resolve({ upload: upload as Upload, readyAt, stored, room });
+      },
+      onStored() {
+        onStored();
+      },
+      onFailed(refusal) {
+        onFailed(refusal);
+        reject(refusal);
+        wake();
+      },
+      onRoom() {
+        wake();
+      },
+    });
     if (outcome === "stored") reject(new Error("it is stored already"));
   });
 }
@@ -135,7 +133,7 @@ export const storeCases: StoreCase[] = [
       await put(card, id, bytes);
       check(card.blobs.has(id), "not there");
       equalBytes(get(card, id), bytes, "content");
-      equal(card.blobs.put(id, bytes.length, {} as never, () => {}), "stored", "put again");
+      equal(card.blobs.put(id, bytes.length, {} as never), "stored", "put again");
       card.close();
       card = await openCard(ports);
       equalBytes(get(card, id), bytes, "content after reopening");
@@ -164,7 +162,10 @@ export const storeCases: StoreCase[] = [
       card = await openCard(ports);
       check(!card.blobs.has(id), "a part counts as stored");
       const second = await startUpload(card, id, bytes.length);
-      check(second.readyAt >= 350_000 - 512 - 256 * 1024 && second.readyAt <= 350_000, `goes on at ${second.readyAt}`);
+      check(
+        second.readyAt >= 350_000 - 512 - 256 * 1024 && second.readyAt <= 350_000,
+        `goes on at ${second.readyAt}`,
+      );
       check(second.readyAt > 0, "starts again");
       for (let at = second.readyAt; at < bytes.length; at += 4000) {
         await second.room();
@@ -182,7 +183,9 @@ export const storeCases: StoreCase[] = [
       const bytes = pattern(20_000);
       const id = digestOf(ports, pattern(20_000, 1));
       let code = "stored";
-      await put(card, id, bytes).catch((error: unknown) => (code = String((error as { code?: number }).code)));
+      await put(card, id, bytes).catch(
+        (error: unknown) => (code = String((error as { code?: number }).code)),
+      );
       equal(code, "5", "code");
       check(!card.blobs.has(id), "it is there");
       equal((await list(card, 10)).blobs.length, 0, "listed");
@@ -199,7 +202,7 @@ export const storeCases: StoreCase[] = [
       }
       const ids: string[] = [];
       let cursor = new Uint8Array(32);
-      for (let isMore = true; isMore; ) {
+      for (let isMore = true; isMore;) {
         const page = await list(card, 10, cursor);
         for (const blob of page.blobs) ids.push(blob.id.join());
         cursor = (page.blobs.at(-1)?.id ?? cursor) as Uint8Array<ArrayBuffer>;
@@ -218,7 +221,9 @@ export const storeCases: StoreCase[] = [
       let head: Uint8Array = NO_ENTRY;
       for (const entry of entries) head = (await append(card, log, head, entry)).head;
       let refused = "appended";
-      await append(card, log, NO_ENTRY, pattern(9)).catch((error: unknown) => (refused = String((error as { code?: number }).code)));
+      await append(card, log, NO_ENTRY, pattern(9)).catch(
+        (error: unknown) => (refused = String((error as { code?: number }).code)),
+      );
       equal(refused, "8", "code of a conflict");
       card.close();
       card = await openCard(ports);

@@ -14,7 +14,13 @@ declare module "gcm" {
     init(iv: ArrayBuffer, additional: ArrayBuffer): void;
     decrypt(data: Uint8Array): ArrayBuffer;
     close(): ArrayBuffer;
-    process(data: Uint8Array, into: undefined, iv: ArrayBuffer, additional: ArrayBuffer, isEncrypting: true): ArrayBuffer;
+    process(
+      data: Uint8Array,
+      into: undefined,
+      iv: ArrayBuffer,
+      additional: ArrayBuffer,
+      isEncrypting: true,
+    ): ArrayBuffer;
   }
 }
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/** The device on Moddable, whatever the platform: its identity from the image, its ports from the platform's main. */
+import Resource from "Resource";
+import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
+import { Device } from "../../core/device";
+import type { Preferences } from "../../core/io";
+import type { TcpClass } from "./guarded-tcp";
+import { createModdablePorts } from "./moddable-ports";
+
+export interface StartOptions {
+  /** Coffer's folder: below the card's mount point, or of a host. */
+  root: string;
+  tcp: TcpClass;
+  preferences: Preferences;
+  /** "esp32" or "simulator". */
+  host: string;
+  firmwareVersion: string;
+  limits?: DeviceLimits;
+}
+
+/** What `coffer device add` writes into the folder that the image takes its resources from. */
+interface Settings {
+  name: string;
+  relay: { host: string; port: number };
+  pairingSecret: string;
+}
+
+const FILES = ["relay-authority.der", "device.der", "device-key.der", "device.json"] as const;
+/** Asked of the relay, so that a record of TLS and its copy fit beside everything else. */
+const MAX_FRAGMENT_BYTES = 4096;
+
+/** Undefined, and a line that says why, when the image holds no identity. */
+export function startDevice(options: StartOptions): Device | undefined {
+  const missing = FILES.filter((name) => !Resource.exists(name));
+  if (missing.length > 0) {
+    trace(
+      `coffer: this image was built without ${missing.join(", ")}: run "coffer device add NAME" and build again\n`,
+    );
+    return undefined;
+  }
+  const { root, tcp, preferences, host, firmwareVersion, limits } = options;
+  const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
+  const { name, relay, pairingSecret } = settings;
+  const ports = createModdablePorts({
+    root,
+    tcp,
+    preferences,
+    identity: {
+      relayAuthority: resource("relay-authority.der"),
+      certificate: resource("device.der"),
+      key: resource("device-key.der"),
+    },
+    maxFragmentBytes: MAX_FRAGMENT_BYTES,
+    print: (line) => {
+      trace(`${line}\n`);
+    },
+  });
+  const config = {
+    name,
+    relay,
+    firmwareVersion,
+    pairings: [bytesOf(pairingSecret)],
+    limits: limits ?? BOARD_LIMITS,
+  };
+  return new Device({ ...ports, config, host });
+}
+
+/** A copy: TLS keeps it, and what is in flash cannot be passed on everywhere. */
+function resource(name: (typeof FILES)[number]): ArrayBuffer {
+  return new Resource(name).slice(0) as ArrayBuffer;
+}
+
+function bytesOf(hex: string): Uint8Array {
+  const bytes = new Uint8Array(hex.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(hex.slice(2 * i, 2 * i + 2), 16);
+  return bytes;
+}

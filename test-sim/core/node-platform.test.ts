@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+/** What the host node adds to the ports, which have their own conformance suite: the lock, and a whole node. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer } from "node:tls";
+import type { AddressInfo } from "node:net";
+import { StorageError } from "../../firmware/core/io";
+import { FolderStorage } from "../../firmware/platform/node/folder-storage";
+import { LockedError, takeLock } from "../../firmware/platform/node/lock-file";
+import { runNode } from "../../firmware/platform/node/main";
+import type { NodeOptions } from "../../firmware/platform/node/main";
+import { FrameType, encodeFrame } from "../../firmware/protocol/frame";
+import { MAX_FRAME_BYTES } from "../../firmware/protocol/limits";
+import { welcome } from "../../firmware/protocol/link-messages";
+import { encode } from "../../firmware/protocol/message";
+import { certificateFixtures } from "../../host-tools/test/certificates";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "coffer-node-"));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+describe("lock file", () => {
+  it("is held by one, given back, and taken again", () => {
+    const path = join(folder, "lock");
+    const unlock = takeLock(path);
+    assert.throws(() => takeLock(path), LockedError);
+    unlock();
+    takeLock(path)();
+  });
+
+  it("of a process that is gone is taken over", () => {
+    const path = join(folder, "lock");
+    const gone = spawnSync(process.execPath, ["-e", ""]).pid;
+    for (const stale of [`${String(gone)} 1\n`, `${String(gone)} \n`, "nonsense", ""]) {
+      writeFileSync(path, stale);
+      const unlock = takeLock(path);
+      assert.match(readFileSync(path, "utf8"), new RegExp(`^${String(process.pid)} `));
+      unlock();
+    }
+  });
+
+  it("of an earlier process with the same number is taken over", function () {
+    if (process.platform !== "linux") this.skip();
+    const path = join(folder, "lock");
+    writeFileSync(path, `${String(process.pid)} 1\n`);
+    takeLock(path)();
+  });
+});
+
+describe("folder storage", () => {
+  it("says that there is no card when its folder has gone", () => {
+    const root = join(folder, "card");
+    mkdirSync(root);
+    const storage = new FolderStorage({ root });
+    rmSync(root, { recursive: true });
+    assert.throws(
+      () => storage.openFile("card", "read"),
+      (error) => error instanceof StorageError && error.code === "noCard",
+    );
+  });
+
+  it("refuses what cannot fit before a byte is written", () => {
+    const storage = new FolderStorage({ root: folder });
+    const file = storage.openFile("big", "create");
+    const { freeBytes } = storage.space();
+    assert.throws(
+      () => {
+        file.allocate(freeBytes * 2 + 2 ** 30);
+      },
+      (error) => error instanceof StorageError && error.code === "full",
+    );
+    assert.equal(file.sizeBytes, 0);
+    file.close();
+  });
+});
+
+async function optionsFor(stop: AbortController, port = 1): Promise<NodeOptions & { states: string[] }> {
+  const { authorities, leafs } = await certificateFixtures();
+  const states: string[] = [];
+  return {
+    folder,
+    name: "a-device",
+    identity: {
+      keyPem: leafs.device.key,
+      certificatePem: leafs.device.certificate + authorities.device.certificate,
+      relayAuthorityPem: authorities.relay.certificate,
+    },
+    pairingSecrets: [new Uint8Array(32).fill(7)],
+    relay: { host: "127.0.0.1", port },
+    log: () => undefined,
+    signal: stop.signal,
+    onState: (state) => states.push(state),
+    states,
+  };
+}
+
+describe("host node", () => {
+  it("serves one folder once", async () => {
+    const stop = new AbortController();
+    const options = await optionsFor(stop);
+    const first = runNode(options);
+    await assert.rejects(runNode(options), LockedError);
+    stop.abort();
+    await first;
+    const again = new AbortController();
+    again.abort();
+    await runNode({ ...options, signal: again.signal });
+  });
+
+  it("goes online over mutual TLS, and ends when it is told to", async () => {
+    const { authorities, leafs } = await certificateFixtures();
+    const relay = createServer(
+      {
+        key: leafs.relay.key,
+        cert: leafs.relay.certificate + authorities.relay.certificate,
+        ca: authorities.device.certificate,
+        requestCert: true,
+        rejectUnauthorized: true,
+      },
+      (socket) => {
+        socket.on("error", () => undefined);
+        socket.once("data", () => {
+          const message = {
+            version: 1,
+            maxFrameBytes: MAX_FRAME_BYTES,
+            heartbeatSeconds: 20,
+            unixMs: 0,
+            relay: "a-relay",
+          };
+          socket.write(encodeFrame(FrameType.welcome, 0, encode(welcome, message)));
+        });
+      },
+    );
+    await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+    const stop = new AbortController();
+    const options = await optionsFor(stop, (relay.address() as AddressInfo).port);
+    const done = runNode({
+      ...options,
+      onState: (state) => {
+        options.states.push(state);
+        if (state === "online") stop.abort();
+      },
+    });
+    await done;
+    assert.deepEqual(options.states, ["online", "offline"]);
+    await new Promise((resolve) => relay.close(resolve));
+  });
+});

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+
+import { projectRoot } from "../project-root";
+
+const root = projectRoot();
+
+interface Manifest {
+  preload: string[];
+  creation: { static: number };
+  config: { tlsReserveBytes: number };
+}
+
+describe("the root manifest", () => {
+  const manifest = JSON.parse(readFileSync(join(root, "manifest.json"), "utf8")) as Manifest;
+
+  it("preloads every portable module by name, because mcconfig's wildcards pass TypeScript over", () => {
+    const folders = ["protocol", "core", "platform/moddable"];
+    const modules = folders.flatMap((folder) =>
+      readdirSync(join(root, "firmware", folder))
+        .filter((name) => name.endsWith(".ts"))
+        .map((name) => `coffer/${folder}/${name.slice(0, -3)}`),
+    );
+    // It is "rng" there, in the place of the SDK's.
+    const expected = modules.filter((name) => name !== "coffer/platform/moddable/rng");
+    const found = manifest.preload.filter((name) => name.startsWith("coffer/"));
+    assert.deepEqual([...found].sort(), [...expected].sort());
+  });
+
+  it("keeps tests out of the folders that it takes whole", () => {
+    for (const folder of [
+      "protocol",
+      "core",
+      "platform/moddable",
+      "platform/moddable/lin",
+      "platform/moddable/esp32",
+    ])
+      for (const name of readdirSync(join(root, "firmware", folder)))
+        assert.ok(!name.includes(".test.") && !name.endsWith(".json"), `${folder}/${name}`);
+  });
+
+  it("fixes the memory that the simulated board has, too", () => {
+    assert.equal(manifest.creation.static, 131072);
+    assert.equal(manifest.config.tlsReserveBytes, 65536);
+  });
+});
