@@ -27,7 +27,10 @@ export const DEFAULT_CREATION: XsCreation = {
   keys: { available: 128, name: 53, symbol: 127 },
 };
 
-/** The manifest's `creation` with what `platforms.esp32` lays over it; defaults where neither says anything. */
+/**
+ * The manifest's `creation` with what `platforms.esp32` lays over it; defaults where neither says anything. The device's
+ * chunks hold its TLS, too: here that runs in Node, so the manifest's `config.tlsReserveBytes` are taken away again.
+ */
 export async function manifestCreation(path = join(projectRoot(), "manifest.json")): Promise<XsCreation> {
   let text: string;
   try {
@@ -49,10 +52,16 @@ export async function manifestCreation(path = join(projectRoot(), "manifest.json
     return value;
   };
   const base = DEFAULT_CREATION;
+  const { tlsReserveBytes } = record(manifest.config);
+  const reserve = typeof tlsReserveBytes === "number" ? tlsReserveBytes : 0;
+  const block = pick(undefined, "static", base.static);
+  const chunks = pick("chunk", "initial", base.chunk.initial + reserve);
+  if (chunks <= reserve || (block !== 0 && block <= reserve))
+    throw new RangeError(`manifest: creation leaves nothing beside tlsReserveBytes, ${String(reserve)}`);
   return {
-    static: pick(undefined, "static", base.static),
+    static: block === 0 ? 0 : block - reserve,
     chunk: {
-      initial: pick("chunk", "initial", base.chunk.initial),
+      initial: chunks - reserve,
       incremental: pick("chunk", "incremental", base.chunk.incremental),
     },
     heap: {

@@ -26,33 +26,23 @@ const SLICE_COST = 256;
 const FOLDER_COST = 16;
 const HEADER_COST = 16;
 
-/** Returns what ends the work early; `done` comes all the same. */
-export function listBlobs(
-  parts: StoreParts,
-  options: { after: Uint8Array; limit: number; storedBytes(id: Uint8Array): number | undefined },
-  done: (error: unknown, page?: BlobPage) => void,
-): () => void {
-  const lister = new Lister(parts, options);
-  inSlices(
-    parts.timers,
-    () => lister.step(),
-    (error) => {
-      const { blobs } = lister;
-      if (error) done(error);
-      else done(undefined, { more: blobs.length > options.limit, blobs: blobs.slice(0, options.limit) });
-    },
-  );
-  return () => {
-    lister.isCancelled = true;
+export interface BlobListOptions {
+  after: Uint8Array;
+  limit: number;
+  store: {
+    /** The size of a blob that is stored whole; undefined for all else. */
+    storedBytes(id: Uint8Array): number | undefined;
   };
+  /** Never called inside the constructor; also called, early, after `cancel`. */
+  done(error: unknown, page?: BlobPage): void;
 }
 
-class Lister {
-  /** One more than the page, to know whether there is more. */
-  readonly blobs: ListedBlob[] = [];
-  isCancelled = false;
+/** One page, gathered in slices of a timer turn. */
+export class BlobLister {
+  readonly #found: { name: string; sizeBytes: number }[] = [];
+  #isCancelled = false;
   readonly #parts: StoreParts;
-  readonly #storedBytes: (id: Uint8Array) => number | undefined;
+  readonly #options: BlobListOptions;
   readonly #wanted: number;
   /** Names above this one; "" is below all. */
   #cursor: string;
@@ -63,28 +53,46 @@ class Lister {
   #names: string[] = [];
   #looked = 0;
 
-  constructor(
-    parts: StoreParts,
-    options: { after: Uint8Array; limit: number; storedBytes(id: Uint8Array): number | undefined },
-  ) {
+  constructor(parts: StoreParts, options: BlobListOptions) {
     this.#parts = parts;
-    this.#storedBytes = (id) => options.storedBytes(id);
+    this.#options = options;
     this.#wanted = options.limit + 1;
     this.#cursor = options.after.every((byte) => byte === 0) ? "" : toHex(options.after);
     this.#folder = options.after[0] ?? 0;
+    inSlices(
+      parts.timers,
+      () => this.step(),
+      (error) => {
+        if (error) options.done(error);
+        else options.done(undefined, this.page());
+      },
+    );
+  }
+
+  cancel(): void {
+    this.#isCancelled = true;
+  }
+
+  /** Ids as names until now: a board may be gathering a page for each channel, and an id takes seven slots. */
+  private page(): BlobPage {
+    const { limit } = this.#options;
+    const blobs = this.#found.slice(0, limit).map(({ name, sizeBytes }) => {
+      return { id: fromHex(name, HASH_BYTES) ?? new Uint8Array(HASH_BYTES), sizeBytes };
+    });
+    return { more: this.#found.length > limit, blobs };
   }
 
   /** One slice of work; false when the page is full or the card is through. */
-  step(): boolean {
+  private step(): boolean {
     let budget = SLICE_COST;
-    while (budget > 0 && this.blobs.length < this.#wanted) {
+    while (budget > 0 && this.#found.length < this.#wanted) {
       if (this.#isScanning) {
-        if (this.#folder < FOLDERS && !this.#isBatchFull) budget -= FOLDER_COST + this.#scan(this.#folder++);
+        if (this.#folder < FOLDERS && !this.isBatchFull) budget -= FOLDER_COST + this.scan(this.#folder++);
         else this.#isScanning = false;
       } else if (this.#looked < this.#names.length) {
-        this.#look(this.#names[this.#looked++] ?? "");
+        this.look(this.#names[this.#looked++] ?? "");
         budget -= HEADER_COST;
-      } else if (this.#isBatchFull) {
+      } else if (this.isBatchFull) {
         this.#cursor = this.#names.at(-1) ?? this.#cursor;
         this.#folder = parseInt(this.#cursor.slice(0, 2), 16);
         this.#names = [];
@@ -92,22 +100,22 @@ class Lister {
         this.#isScanning = true;
       } else return false;
     }
-    return this.blobs.length < this.#wanted && !this.isCancelled;
+    return this.#found.length < this.#wanted && !this.#isCancelled;
   }
 
-  get #isBatchFull(): boolean {
+  private get isBatchFull(): boolean {
     return this.#names.length >= this.#wanted;
   }
 
-  #look(name: string): void {
+  private look(name: string): void {
     const id = fromHex(name, HASH_BYTES);
     if (!id) return;
-    const sizeBytes = this.#storedBytes(id);
-    if (sizeBytes !== undefined) this.blobs.push({ id, sizeBytes });
+    const sizeBytes = this.#options.store.storedBytes(id);
+    if (sizeBytes !== undefined) this.#found.push({ name, sizeBytes });
   }
 
   /** Adds the smallest names of a folder, as many as still fit; returns how many entries it has. */
-  #scan(folder: number): number {
+  private scan(folder: number): number {
     const start = this.#names.length;
     let entries = 0;
     const scan = this.#parts.storage.scan(blobFolder(folder));
@@ -115,7 +123,7 @@ class Lister {
       for (let entry = scan.next(); entry; entry = scan.next()) {
         entries++;
         const { name, isDirectory } = entry;
-        if (!isDirectory && name.length === 2 * HASH_BYTES && name > this.#cursor) this.#insert(name, start);
+        if (!isDirectory && name.length === 2 * HASH_BYTES && name > this.#cursor) this.insert(name, start);
       }
     } finally {
       scan.close();
@@ -123,7 +131,7 @@ class Lister {
     return entries;
   }
 
-  #insert(name: string, start: number): void {
+  private insert(name: string, start: number): void {
     const names = this.#names;
     let at = names.length;
     while (at > start && (names[at - 1] ?? "") > name) at--;

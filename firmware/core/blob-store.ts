@@ -10,7 +10,7 @@ import { MAX_BLOB_BYTES } from "../protocol/limits";
 import { FailureCode } from "../protocol/verbs";
 import { attempt } from "./attempt";
 import { readBlobState } from "./blob-header";
-import { listBlobs } from "./blob-list";
+import { BlobLister } from "./blob-list";
 import type { BlobPage } from "./blob-list";
 import { removeBlob } from "./blob-removal";
 import { toHex } from "./hex";
@@ -76,11 +76,11 @@ export class BlobStore {
 
   /** Whether the blob is stored whole. Throws StorageError. */
   has(id: Uint8Array): boolean {
-    return this.#storedBytes(id) !== undefined;
+    return this.storedBytes(id) !== undefined;
   }
 
   /** The size of a blob that is stored whole; undefined for all else. */
-  #storedBytes(id: Uint8Array): number | undefined {
+  storedBytes(id: Uint8Array): number | undefined {
     const hexId = toHex(id);
     if (this.#parts.table.find(hexId)) return undefined;
     let file: StorageFile;
@@ -170,8 +170,9 @@ export class BlobStore {
   }
 
   /** Returns what ends the work early; `done` comes all the same. */
-  list(after: Uint8Array, limit: number, done: (error: unknown, page?: BlobPage) => void): () => void {
-    return listBlobs(this.#parts, { after, limit, storedBytes: (id) => this.#storedBytes(id) }, done);
+  /** A page of at most `limit` blobs above `after`. */
+  list(after: Uint8Array, limit: number, done: (error: unknown, page?: BlobPage) => void): BlobLister {
+    return new BlobLister(this.#parts, { after, limit, store: this, done });
   }
 
   /** Deletes a blob or a partial upload; `done` with whether there was one, when that is durable. */
@@ -182,12 +183,12 @@ export class BlobStore {
         done(error, wasThere);
       };
       attempt(() => {
-        this.#delete(id, finish);
+        this.deleteNow(id, finish);
       }, finish);
     });
   }
 
-  #delete(id: Uint8Array, done: (error: unknown, wasThere?: boolean) => void): void {
+  private deleteNow(id: Uint8Array, done: (error: unknown, wasThere?: boolean) => void): void {
     const { table, storage, timers } = this.#parts;
     const hexId = toHex(id);
     const slot = table.find(hexId);
@@ -214,10 +215,10 @@ export class BlobStore {
       });
       return;
     }
-    this.#deleteStored(id, done);
+    this.deleteStored(id, done);
   }
 
-  #deleteStored(id: Uint8Array, done: (error: unknown, wasThere?: boolean) => void): void {
+  private deleteStored(id: Uint8Array, done: (error: unknown, wasThere?: boolean) => void): void {
     const { table } = this.#parts;
     const slot = table.removalSlot;
     if (slot.state === "idle") {
@@ -227,7 +228,7 @@ export class BlobStore {
         else {
           table.release(slot);
           attempt(() => {
-            this.#deleteStored(id, done);
+            this.deleteStored(id, done);
           }, done);
         }
       });

@@ -59,7 +59,7 @@ export class Card {
   constructor(options: CardOptions) {
     this.#options = options;
     this.#retry = options.ports.timers.set(0, () => {
-      this.#open();
+      this.open();
     });
   }
 
@@ -75,11 +75,11 @@ export class Card {
 
   /** The stores; throws Refusal while there is no usable card. */
   get blobs(): BlobStore {
-    return this.#usable().blobs;
+    return this.usable().blobs;
   }
 
   get logs(): LogStore {
-    return this.#usable().logs;
+    return this.usable().logs;
   }
 
   get uploadCount(): number {
@@ -105,8 +105,8 @@ export class Card {
     try {
       this.#options.ports.storage.openFile(MARKER_PATH, "read").close();
     } catch (error) {
-      this.#closeStores();
-      this.#refuse(error);
+      this.closeStores();
+      this.refuse(error);
     }
   }
 
@@ -114,33 +114,33 @@ export class Card {
     if (this.#isClosed) return;
     this.#isClosed = true;
     if (this.#retry) this.#options.ports.timers.clear(this.#retry);
-    this.#closeStores();
+    this.closeStores();
   }
 
-  #usable(): Stores {
+  private usable(): Stores {
     if (this.#stores) return this.#stores;
     const [code, text] = REFUSALS[this.#state] ?? [FailureCode.noCard, "the card is being opened; try again"];
     throw new Refusal(code, text);
   }
 
-  #closeStores(): void {
+  private closeStores(): void {
     this.#stores?.blobs.close();
     this.#stores?.table.close();
     this.#stores = undefined;
   }
 
-  #open(): void {
+  private open(): void {
     this.#retry = undefined;
     attempt(
       () => {
-        const marker = this.#readMarker();
+        const marker = this.readMarker();
         if (marker === "ok") {
-          this.#recover(true);
+          this.recover(true);
           return;
         }
         const { storage } = this.#options.ports;
         if (isForeign(storage) || (marker === "missing" && !isEmpty(storage))) {
-          this.#settle(
+          this.settle(
             CardState.foreign,
             "the card's coffer folder holds files that are not Coffer's: left alone",
           );
@@ -153,17 +153,17 @@ export class Card {
           `card: ${prepare === initialise ? "initialising" : "repairing its marker"}`,
         );
         prepare({ storage, timers, entropy }, (error) => {
-          if (error) this.#refuse(error);
-          else this.#recover(true);
+          if (error) this.refuse(error);
+          else this.recover(true);
         });
       },
       (error) => {
-        this.#refuse(error);
+        this.refuse(error);
       },
     );
   }
 
-  #readMarker(): "ok" | "missing" | "damaged" {
+  private readMarker(): "ok" | "missing" | "damaged" {
     try {
       const file = this.#options.ports.storage.openFile(MARKER_PATH, "read");
       try {
@@ -182,23 +182,23 @@ export class Card {
   }
 
   /** Blobs first, then logs: both remove what was never confirmed, and neither takes room. */
-  #recover(isWritable: boolean): void {
+  private recover(isWritable: boolean): void {
     if (this.#isClosed) return;
     const { ports, limits } = this.#options;
     let table: UploadTable;
     try {
       table = new UploadTable({ storage: ports.storage, isWritable });
     } catch (error) {
-      if (isWritable && error instanceof StorageError && error.code === "readOnly") this.#recover(false);
-      else this.#refuse(error);
+      if (isWritable && error instanceof StorageError && error.code === "readOnly") this.recover(false);
+      else this.refuse(error);
       return;
     }
     const parts: StoreParts = { ...ports, limits, table };
     const logs = new LogStore(parts);
     const failed = (error: unknown): void => {
       table.close();
-      if (isWritable && error instanceof StorageError && error.code === "readOnly") this.#recover(false);
-      else this.#refuse(error);
+      if (isWritable && error instanceof StorageError && error.code === "readOnly") this.recover(false);
+      else this.refuse(error);
     };
     recoverBlobs(parts, isWritable, (error) => {
       if (error) {
@@ -210,7 +210,7 @@ export class Card {
         else if (this.#isClosed) table.close();
         else {
           this.#stores = { blobs: new BlobStore(parts), logs, table };
-          this.#settle(
+          this.settle(
             isWritable ? CardState.ok : CardState.readOnly,
             isWritable ? "ready" : "ready, read-only",
           );
@@ -219,7 +219,7 @@ export class Card {
     });
   }
 
-  #refuse(error: unknown): void {
+  private refuse(error: unknown): void {
     const code = error instanceof StorageError ? error.code : undefined;
     const isVersion = error instanceof DataError && error.code === "version";
     const state =
@@ -230,17 +230,17 @@ export class Card {
           : isVersion
             ? CardState.foreign
             : CardState.failed;
-    this.#settle(state, messageOf(error));
+    this.settle(state, messageOf(error));
   }
 
-  #settle(state: number, message: string): void {
+  private settle(state: number, message: string): void {
     const { log, timers } = this.#options.ports;
     this.#state = state;
     if (this.#logged !== message) log.write(this.#stores ? "info" : "warn", `card: ${message}`);
     this.#logged = message;
     if (!this.#stores && !this.#isClosed)
       this.#retry = timers.set(RETRY_MS, () => {
-        this.#open();
+        this.open();
       });
     if (this.#isSettled) return;
     this.#isSettled = true;

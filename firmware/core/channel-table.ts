@@ -63,7 +63,7 @@ export class ChannelTable {
   /** A frame of a channel. DataError when the relay, not the client, keeps to no rule. */
   take(type: number, number: number, payload: Uint8Array): void {
     if (type === FrameType.open) {
-      this.#open(number, payload);
+      this.open(number, payload);
       return;
     }
     const channel = this.#channels.get(number);
@@ -73,7 +73,7 @@ export class ChannelTable {
       channel?.addCredit(bytes);
     } else if (type === FrameType.close) {
       decode(close, payload);
-      this.#forget(number);
+      this.forget(number);
       channel?.end();
     } else throw new DataError("type", `unexpected frame of type ${String(type)}`);
   }
@@ -86,7 +86,7 @@ export class ChannelTable {
     try {
       while (this.#isWanted) {
         this.#isWanted = false;
-        this.#goRound();
+        this.goRound();
       }
     } finally {
       this.#isPumping = false;
@@ -95,13 +95,13 @@ export class ChannelTable {
 
   /** A channel closed itself. */
   channelClosed(channel: Channel, reason: number): void {
-    this.#forget(channel.number);
+    this.forget(channel.number);
     if (reason === CloseReason.done) return;
     this.#options.log.write("warn", `channel: closed ${channel.peer}, reason ${String(reason)}`);
   }
 
   /** A frame of each channel in turn, until none has anything that it may send. */
-  #goRound(): void {
+  private goRound(): void {
     for (let idle = 0; idle < this.#order.length;) {
       if (!this.#link || this.#link.roomBytes === 0) return;
       this.#next = (this.#next + 1) % this.#order.length;
@@ -109,13 +109,13 @@ export class ChannelTable {
     }
   }
 
-  #forget(number: number): void {
+  private forget(number: number): void {
     const channel = this.#channels.get(number);
     this.#channels.delete(number);
     this.#order = this.#order.filter((other) => other !== channel);
   }
 
-  #open(number: number, payload: Uint8Array): void {
+  private open(number: number, payload: Uint8Array): void {
     const link = this.#link;
     if (!link) return;
     const message = decode(open, payload);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What provisioning gives a device, and the limits its host chooses. */
 
-import { MAX_FRAME_BYTES, MAX_LISTED_BLOBS } from "../protocol/limits";
+import { MAX_FRAME_BYTES, MAX_LISTED_BLOBS, MAX_LOGS } from "../protocol/limits";
 
 export interface RelayAddress {
   host: string;
@@ -27,6 +27,8 @@ export interface DeviceLimits {
    * in progress (never a stored blob).
    */
   flushProgress: boolean;
+  /** Logs on the card, 1..MAX_LOGS: the heads of all are in memory. Others stay on the card, unread. */
+  maxLogs: number;
   /** Blobs in one page of a listing, 1..MAX_LISTED_BLOBS: on a board each takes ten slots of the heap. */
   listedBlobs: number;
   /** Blob size the device likes best, bytes: clients make packs of about this size. */
@@ -45,6 +47,7 @@ export const BOARD_LIMITS: DeviceLimits = {
   writeBytes: 2048,
   syncBytes: 128 * 1024,
   flushProgress: true,
+  maxLogs: 8,
   listedBlobs: 12,
   preferredBlobBytes: 4 * 1024 * 1024,
 };
@@ -58,6 +61,7 @@ export const HOST_LIMITS: DeviceLimits = {
   writeBytes: 256 * 1024,
   syncBytes: 256 * 1024,
   flushProgress: false,
+  maxLogs: MAX_LOGS,
   listedBlobs: MAX_LISTED_BLOBS,
   preferredBlobBytes: 16 * 1024 * 1024,
 };

@@ -4,6 +4,7 @@ import {
   MAX_CHANNELS,
   MAX_FRAME_BYTES,
   MAX_LISTED_BLOBS,
+  MAX_LOGS,
   MAX_PAIRINGS,
   MAX_REQUESTS,
   MAX_WINDOW_BYTES,
@@ -46,11 +47,11 @@ export class Device {
       ports: options,
       limits: config.limits,
       onSettled: () => {
-        this.#goOnline();
+        this.goOnline();
       },
     });
     this.#patience = options.timers.set(CARD_PATIENCE_MS, () => {
-      this.#goOnline();
+      this.goOnline();
     });
     const session = {
       crypto: options.crypto,
@@ -87,7 +88,7 @@ export class Device {
     this.#card.close();
   }
 
-  #goOnline(): void {
+  private goOnline(): void {
     if (this.#uplink || this.#isClosed) return;
     const { config, timers } = this.#options;
     timers.clear(this.#patience);
@@ -119,6 +120,7 @@ function judge(config: DeviceConfig): void {
   within("windowBytes", 4 * MIN_MAX_FRAME_BYTES, MAX_WINDOW_BYTES);
   within("writeBytes", SECTOR_BYTES, 2 ** 20);
   within("syncBytes", limits.writeBytes, 2 ** 24);
+  within("maxLogs", 1, MAX_LOGS);
   within("listedBlobs", 1, MAX_LISTED_BLOBS);
   if (limits.writeBytes % SECTOR_BYTES !== 0) throw new RangeError("writeBytes: expected a multiple of 512");
   if (pairings.length > MAX_PAIRINGS)

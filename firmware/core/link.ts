@@ -76,17 +76,17 @@ export class Link {
     this.#socket = network.connect({
       ...address,
       onReadable: () => {
-        this.#onReadable();
+        this.onReadable();
       },
       onWritable: () => {
-        this.#onWritable();
+        this.onWritable();
       },
       onError: (error) => {
-        this.#lose(error instanceof ConnectionError ? `${error.code}: ${error.message}` : messageOf(error));
+        this.lose(error instanceof ConnectionError ? `${error.code}: ${error.message}` : messageOf(error));
       },
     });
     this.#timer = timers.set(GREETING_MS, () => {
-      this.#lose("no answer from the relay");
+      this.lose("no answer from the relay");
     });
   }
 
@@ -109,11 +109,11 @@ export class Link {
   send(type: number, channel: number, payload: Uint8Array): void {
     if (this.#state === "closed") return;
     if (this.#queue.length >= MAX_QUEUED + MAX_QUEUED_PER_CHANNEL * this.#options.hello.maxChannels) {
-      this.#lose("the relay takes no more frames");
+      this.lose("the relay takes no more frames");
       return;
     }
     this.#queue.push(encodeFrame(type, channel, payload));
-    this.#sendQueue();
+    this.sendQueue();
   }
 
   /** Sends the first `payloadBytes` (at most `roomBytes`) of the payload in `frame` as data. */
@@ -131,23 +131,23 @@ export class Link {
     this.#socket.close();
   }
 
-  #lose(reason: string): void {
+  private lose(reason: string): void {
     if (this.#state === "closed") return;
     this.close();
     this.#options.handlers.onLost(reason);
   }
 
-  #onWritable(): void {
+  private onWritable(): void {
     if (this.#state === "closed") return;
     if (this.#state === "connecting") {
       this.#state = "greeting";
       this.send(FrameType.hello, 0, encode(hello, this.#options.hello));
     }
-    this.#sendQueue();
+    this.sendQueue();
     if (this.isUp) this.#options.handlers.onRoom();
   }
 
-  #sendQueue(): void {
+  private sendQueue(): void {
     if (this.#state === "connecting") return;
     for (
       let next = this.#queue[0];
@@ -160,7 +160,7 @@ export class Link {
   }
 
   /** Reads a header, then exactly its payload: no byte is moved twice. */
-  #onReadable(): void {
+  private onReadable(): void {
     this.#heardMs = this.#options.clock.monotonicMs();
     try {
       while (this.#state !== "closed") {
@@ -178,34 +178,34 @@ export class Link {
         const { type, channel } = this.#header;
         this.#header = undefined;
         this.#receivedBytes = 0;
-        this.#take(type, channel, this.#received.subarray(FRAME_HEADER_BYTES, wanted));
+        this.take(type, channel, this.#received.subarray(FRAME_HEADER_BYTES, wanted));
       }
     } catch (error) {
-      this.#lose(
+      this.lose(
         `${error instanceof DataError ? "the relay broke the protocol" : "internal"}: ${messageOf(error)}`,
       );
     }
     if (this.isUp) this.#options.handlers.onRoom();
   }
 
-  #take(type: number, channel: number, payload: Uint8Array): void {
+  private take(type: number, channel: number, payload: Uint8Array): void {
     const { handlers } = this.#options;
     if (this.#state === "greeting") {
-      if (type === FrameType.welcome) this.#greeted(decode(welcome, payload));
-      else if (type === FrameType.goAway) this.#goAway(payload);
+      if (type === FrameType.welcome) this.greeted(decode(welcome, payload));
+      else if (type === FrameType.goAway) this.goAway(payload);
       else throw new DataError("type", `frame of type ${String(type)} before the welcome`);
       return;
     }
     if (type === FrameType.ping) this.send(FrameType.pong, 0, encode(heartbeat, decode(heartbeat, payload)));
     else if (type === FrameType.pong) decode(heartbeat, payload);
-    else if (type === FrameType.goAway) this.#goAway(payload);
+    else if (type === FrameType.goAway) this.goAway(payload);
     else if (type >= FrameType.open && type <= FrameType.credit && channel !== 0)
       handlers.onFrame(type, channel, payload);
     else
       throw new DataError("type", `unexpected frame of type ${String(type)} on channel ${String(channel)}`);
   }
 
-  #greeted(message: Welcome): void {
+  private greeted(message: Welcome): void {
     if (message.version !== WIRE_VERSION)
       throw new DataError("version", `the relay speaks version ${String(message.version)}`);
     if (message.maxFrameBytes < MIN_MAX_FRAME_BYTES || message.maxFrameBytes > MAX_FRAME_BYTES) {
@@ -216,22 +216,22 @@ export class Link {
     this.#heartbeatMs = 1000 * Math.max(1, Math.min(MAX_HEARTBEAT_SECONDS, message.heartbeatSeconds));
     this.#options.timers.clear(this.#timer);
     this.#timer = this.#options.timers.set(this.#heartbeatMs, () => {
-      this.#beat();
+      this.beat();
     });
     this.#options.handlers.onUp(message);
   }
 
-  #goAway(payload: Uint8Array): void {
+  private goAway(payload: Uint8Array): void {
     this.#options.handlers.onGoAway(decode(goAway, payload).retryMs);
   }
 
   /** Silence: a ping after one heartbeat, the end after two and a half. Costs nothing while frames come. */
-  #beat(): void {
+  private beat(): void {
     if (this.#state === "closed") return;
     const silentMs = this.#options.clock.monotonicMs() - this.#heardMs;
     const deadMs = 2.5 * this.#heartbeatMs;
     if (silentMs >= deadMs) {
-      this.#lose("the relay has gone silent");
+      this.lose("the relay has gone silent");
       return;
     }
     let waitMs = this.#heartbeatMs - silentMs;
@@ -244,7 +244,7 @@ export class Link {
       waitMs = Math.min(this.#heartbeatMs, deadMs - silentMs);
     }
     this.#timer = this.#options.timers.set(waitMs, () => {
-      this.#beat();
+      this.beat();
     });
   }
 }

@@ -52,8 +52,8 @@ export class LogReader {
     this.#position.sequence = from;
     if (from >= this.#end) return;
     try {
-      this.#openSegment(this.#search(from));
-      while (this.#position.sequence < from) this.#skip();
+      this.openSegment(this.search(from));
+      while (this.#position.sequence < from) this.skip();
     } catch (error) {
       this.close();
       throw error;
@@ -63,17 +63,17 @@ export class LogReader {
   /** Bytes of the next entry in the stream (length included), 0 at the end. Reads nothing of the entry. */
   next(): number {
     if (this.#position.sequence >= this.#end) return 0;
-    return 2 + this.#record().entryBytes;
+    return 2 + this.record().entryBytes;
   }
 
   /** Reads the next entry into the start of `into` (2 + MAX_ENTRY_BYTES); returns its bytes in the stream. */
   read(into: Uint8Array): number {
-    const found = this.#record();
-    if (!this.#file || found.entryBytes > MAX_ENTRY_BYTES) throw this.#corrupt();
+    const found = this.record();
+    if (!this.#file || found.entryBytes > MAX_ENTRY_BYTES) throw this.corrupt();
     into[0] = found.entryBytes >> 8;
     into[1] = found.entryBytes & 0xff;
     const entry = into.subarray(2, 2 + found.entryBytes);
-    if (!readEntry(this.#file, this.#crypto, this.#position, found, entry)) throw this.#corrupt();
+    if (!readEntry(this.#file, this.#crypto, this.#position, found, entry)) throw this.corrupt();
     this.#position = afterRecord(this.#position, found);
     return 2 + found.entryBytes;
   }
@@ -83,34 +83,34 @@ export class LogReader {
     this.#file = undefined;
   }
 
-  #skip(): void {
-    this.#position = afterRecord(this.#position, this.#record());
+  private skip(): void {
+    this.#position = afterRecord(this.#position, this.record());
   }
 
   /** The record at the position; goes on to the next segment where this one ends. */
-  #record(): NonNullable<ReturnType<typeof readRecord>> {
-    if (!this.#file) throw this.#corrupt();
+  private record(): NonNullable<ReturnType<typeof readRecord>> {
+    if (!this.#file) throw this.corrupt();
     let found = readRecord(this.#file, this.#tag, this.#position);
     if (!found && this.#segment < this.#lastSegment) {
       const { sequence, previous } = this.#position;
-      this.#openSegment(this.#segment + 1);
+      this.openSegment(this.#segment + 1);
       // A segment that does not go on where the one before ended: what is between them is gone.
       if (this.#position.sequence !== sequence || !isEqual(this.#position.previous, previous)) {
-        throw this.#corrupt(sequence);
+        throw this.corrupt(sequence);
       }
       found = readRecord(this.#file, this.#tag, this.#position);
     }
-    if (!found) throw this.#corrupt();
+    if (!found) throw this.corrupt();
     return found;
   }
 
-  #openSegment(number: number): void {
+  private openSegment(number: number): void {
     this.close();
-    const file = this.#open(number);
+    const file = this.open(number);
     this.#file = file;
     this.#segment = number;
     const header = readSegmentHeader(file, this.#log);
-    if (!header) throw this.#corrupt();
+    if (!header) throw this.corrupt();
     this.#tag = header.segment;
     this.#position = segmentStart(header);
   }
@@ -119,14 +119,14 @@ export class LogReader {
    * The last segment whose first entry is not after `from`, by bisection over the headers; where one cannot be read, one
    * after the other from the end, so that what lies behind damage can still be reached.
    */
-  #search(from: number): number {
+  private search(from: number): number {
     let low = 0;
     let high = this.#lastSegment;
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      const first = this.#firstSequence(middle);
+      const first = this.firstSequence(middle);
       if (first === undefined) {
-        while (high > low && !((this.#firstSequence(high) ?? Infinity) <= from)) high--;
+        while (high > low && !((this.firstSequence(high) ?? Infinity) <= from)) high--;
         return high;
       }
       if (first <= from) low = middle;
@@ -135,7 +135,7 @@ export class LogReader {
     return low;
   }
 
-  #firstSequence(number: number): number | undefined {
+  private firstSequence(number: number): number | undefined {
     let file: StorageFile;
     try {
       file = this.#storage.openFile(segmentPath(this.#log, number), "read");
@@ -148,16 +148,16 @@ export class LogReader {
     return header?.firstSequence;
   }
 
-  #open(number: number): StorageFile {
+  private open(number: number): StorageFile {
     try {
       return this.#storage.openFile(segmentPath(this.#log, number), "read");
     } catch (error) {
-      if (error instanceof StorageError && error.code === "notFound") throw this.#corrupt();
+      if (error instanceof StorageError && error.code === "notFound") throw this.corrupt();
       throw error;
     }
   }
 
-  #corrupt(sequence = this.#position.sequence): Refusal {
+  private corrupt(sequence = this.#position.sequence): Refusal {
     return new Refusal(
       FailureCode.corrupt,
       `entry ${String(sequence)} of this log does not read as it was written`,

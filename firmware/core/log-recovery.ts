@@ -4,7 +4,7 @@
  * whole was never confirmed: it is removed before any room is given out, like an unconfirmed blob.
  */
 import { LOG_RECORDS_OFFSET } from "../protocol/card-format";
-import { HASH_BYTES, MAX_LOGS } from "../protocol/limits";
+import { HASH_BYTES } from "../protocol/limits";
 import { NO_ENTRY } from "../protocol/log-chain";
 import { isAlias } from "./fat-alias";
 import { fromHex } from "./hex";
@@ -40,10 +40,11 @@ interface LogParts {
 }
 
 /**
- * Every log on the card with `segment` set to its last one, at most MAX_LOGS; and names that no log has, such as the short
+ * Every log on the card with `segment` set to its last one, at most `maxLogs`; and names that no log has, such as the short
  * alias under which FAT shows a file whose long name was torn: a segment that was never confirmed.
  */
 export function findLogs(parts: LogParts): { states: LogState[]; aliases: string[] } {
+  const { maxLogs } = parts.limits;
   const states = new Map<string, LogState>();
   const aliases: string[] = [];
   const scan = parts.storage.scan(LOGS_FOLDER);
@@ -58,10 +59,10 @@ export function findLogs(parts: LogParts): { states: LogState[]; aliases: string
       }
       const segment = parseInt(suffix, 16);
       const state = states.get(name) ?? newLogState(log);
-      if (!states.has(name) && states.size === MAX_LOGS) {
+      if (!states.has(name) && states.size === maxLogs) {
         parts.log.write(
           "warn",
-          `store: more than ${String(MAX_LOGS)} logs on the card; ${name.slice(0, 12)} is left out`,
+          `store: more than ${String(maxLogs)} logs on the card; ${name.slice(0, 12)} is left out`,
         );
         continue;
       }

@@ -4,10 +4,10 @@
  * it is durable. An append changes no directory entry and no sector that holds anything acknowledged.
  * firmware/DESIGN.md "Logs".
  *
- * RAM: MAX_LOGS heads. One file is open during an append; appends to one log come one after the other.
+ * RAM: `maxLogs` heads, 41 slots of the heap each. One file is open during an append; appends to one log come one after the other.
  */
 import { LOG_RECORDS_OFFSET, LOG_SEGMENT_BYTES, SECTOR_BYTES, logSegment } from "../protocol/card-format";
-import { CARD_VERSION, MAX_ENTRY_BYTES, MAX_LISTED_LOGS, MAX_LOGS } from "../protocol/limits";
+import { CARD_VERSION, MAX_ENTRY_BYTES, MAX_LISTED_LOGS } from "../protocol/limits";
 import { NO_ENTRY, entryHash } from "../protocol/log-chain";
 import { isEqual } from "../protocol/session";
 import { FailureCode } from "../protocol/verbs";
@@ -106,8 +106,11 @@ export class LogStore {
     const hexLog = toHex(log);
     let found = this.#logs.get(hexLog);
     if (!found) {
-      if (this.#logs.size === MAX_LOGS)
-        throw new Refusal(FailureCode.tooMany, `a card holds ${String(MAX_LOGS)} logs`);
+      if (this.#logs.size >= this.#parts.limits.maxLogs)
+        throw new Refusal(
+          FailureCode.tooMany,
+          `this device keeps ${String(this.#parts.limits.maxLogs)} logs`,
+        );
       found = { state: newLogState(log.slice()), queue: new SerialQueue() };
       this.#logs.set(hexLog, found);
     }
@@ -120,13 +123,13 @@ export class LogStore {
       };
       this.#parts.timers.set(0, () => {
         attempt(() => {
-          this.#append(state, previous, entry, finish);
+          this.appendNow(state, previous, entry, finish);
         }, finish);
       });
     });
   }
 
-  #append(state: LogState, previous: Uint8Array, entry: Uint8Array, done: Appended): void {
+  private appendNow(state: LogState, previous: Uint8Array, entry: Uint8Array, done: Appended): void {
     headOf(state);
     requireWritable(this.#parts);
     if (entry.length > MAX_ENTRY_BYTES) {
@@ -134,7 +137,7 @@ export class LogStore {
     }
     const hash = entryHash(this.#parts.crypto, previous, entry);
     if (state.count > 0 && isEqual(hash, state.head)) {
-      this.#confirm(state, done);
+      this.confirm(state, done);
       return;
     }
     if (!isEqual(previous, state.head)) {
@@ -145,7 +148,7 @@ export class LogStore {
     }
     if (state.segment >= 0 && state.offset + recordBytes(entry.length) <= LOG_SEGMENT_BYTES) {
       const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
-      this.#write(
+      this.write(
         file,
         state,
         { segment: state.segment, tag: state.tag, offset: state.offset },
@@ -155,10 +158,10 @@ export class LogStore {
       );
       return;
     }
-    this.#extend(state, false, (error, file, tag) => {
+    this.extend(state, false, (error, file, tag) => {
       if (!file || !tag) done(error);
       else
-        this.#write(
+        this.write(
           file,
           state,
           { segment: state.segment + 1, tag, offset: LOG_RECORDS_OFFSET },
@@ -170,7 +173,7 @@ export class LogStore {
   }
 
   /** The very last entry again: durable for certain, also when the process that wrote it was killed before its flush. */
-  #confirm(state: LogState, done: Appended): void {
+  private confirm(state: LogState, done: Appended): void {
     const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
     file.flush((error) => {
       file.close();
@@ -179,7 +182,7 @@ export class LogStore {
     });
   }
 
-  #write(
+  private write(
     file: StorageFile,
     state: LogState,
     place: { segment: number; tag: Uint8Array; offset: number },
@@ -210,7 +213,7 @@ export class LogStore {
   }
 
   /** The next segment: room, header, flush. One that is there already failed before its first record: it makes way. */
-  #extend(
+  private extend(
     state: LogState,
     isLastTry: boolean,
     done: (error: unknown, file?: StorageFile, tag?: Uint8Array) => void,
@@ -228,10 +231,10 @@ export class LogStore {
       }
       removeFile(this.#parts, path, LOG_RECORDS_OFFSET + SECTOR_BYTES, (failure) => {
         if (failure || isLastTry) done(failure ?? error);
-        else if (code === "exists") this.#extend(state, true, done);
+        else if (code === "exists") this.extend(state, true, done);
         else if (code === "full") {
           makeRoom(this.#parts, LOG_SEGMENT_BYTES, () => {
-            this.#extend(state, true, done);
+            this.extend(state, true, done);
           });
         } else done(error);
       });

@@ -9,18 +9,18 @@ export class SerialQueue {
 
   run(task: (next: () => void) => void): void {
     this.#waiting.push(task);
-    if (!this.#isRunning) this.#next();
+    if (!this.#isRunning) this.next();
   }
 
   get isIdle(): boolean {
     return !this.#isRunning;
   }
 
-  #next(): void {
+  private next(): void {
     const task = this.#waiting.shift();
     this.#isRunning = task !== undefined;
     task?.(() => {
-      this.#next();
+      this.next();
     });
   }
 }

@@ -40,7 +40,7 @@ export class Uplink {
   constructor(options: UplinkOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.ports.entropy);
-    this.#wait(0);
+    this.wait(0);
   }
 
   close(): void {
@@ -48,34 +48,34 @@ export class Uplink {
     this.#isClosed = true;
     if (this.#timer) this.#options.ports.timers.clear(this.#timer);
     this.#search?.close();
-    this.#dropLink();
+    this.dropLink();
   }
 
-  #wait(delayMs: number): void {
+  private wait(delayMs: number): void {
     if (this.#isClosed) return;
     this.#timer = this.#options.ports.timers.set(delayMs, () => {
       this.#timer = undefined;
-      this.#begin();
+      this.begin();
     });
   }
 
-  #begin(): void {
+  private begin(): void {
     const { config, ports } = this.#options;
-    if (config.relay) this.#connect(config.relay);
-    else if (ports.discovery) this.#discover(ports.discovery);
+    if (config.relay) this.connect(config.relay);
+    else if (ports.discovery) this.discover(ports.discovery);
     else {
       ports.log.write("warn", "uplink: no relay configured and no discovery on this platform");
-      this.#wait(this.#backoff.nextMs());
+      this.wait(this.#backoff.nextMs());
     }
   }
 
-  #discover(discovery: NonNullable<Ports["discovery"]>): void {
+  private discover(discovery: NonNullable<Ports["discovery"]>): void {
     const found: RelayAddress[] = [];
     const next = (): void => {
       this.#search = undefined;
       this.#candidates = found;
       if (found.length === 0) this.#options.ports.log.write("info", "uplink: no relay found on this network");
-      this.#tryNext();
+      this.tryNext();
     };
     attempt(
       () => {
@@ -89,19 +89,19 @@ export class Uplink {
       },
       (error) => {
         this.#options.ports.log.write("warn", `uplink: discovery failed: ${messageOf(error)}`);
-        this.#wait(this.#backoff.nextMs());
+        this.wait(this.#backoff.nextMs());
       },
     );
   }
 
   /** An announcement proves nothing: each is tried, and TLS decides. */
-  #tryNext(): void {
+  private tryNext(): void {
     const candidate = this.#candidates.shift();
-    if (candidate) this.#connect(candidate);
-    else this.#wait(this.#backoff.nextMs());
+    if (candidate) this.connect(candidate);
+    else this.wait(this.#backoff.nextMs());
   }
 
-  #connect(address: RelayAddress): void {
+  private connect(address: RelayAddress): void {
     const { ports, config, channels } = this.#options;
     const { network, clock, timers, log } = ports;
     if (clock.unixMs() === undefined)
@@ -130,7 +130,7 @@ export class Uplink {
               upSinceMs = clock.monotonicMs();
               log.write("info", `uplink: online at ${where} (relay ${relay})`);
               channels.attach(link);
-              this.#setOnline(true);
+              this.setOnline(true);
             },
             onFrame: (type, channel, payload) => {
               channels.take(type, channel, payload);
@@ -141,15 +141,15 @@ export class Uplink {
             onGoAway: (retryMs) => {
               log.write("info", `uplink: the relay at ${where} says goodbye`);
               rate();
-              this.#dropLink();
-              this.#wait(Math.min(retryMs, MAX_RETRY_MS) + this.#backoff.jitterMs());
+              this.dropLink();
+              this.wait(Math.min(retryMs, MAX_RETRY_MS) + this.#backoff.jitterMs());
             },
             onLost: (reason) => {
               log.write("warn", `uplink: ${where}: ${reason}`);
               rate();
-              this.#dropLink();
+              this.dropLink();
               if (upSinceMs !== undefined) this.#candidates = [];
-              if (!this.#isClosed) this.#tryNext();
+              if (!this.#isClosed) this.tryNext();
             },
           },
         });
@@ -157,19 +157,19 @@ export class Uplink {
       },
       (error) => {
         log.write("warn", `uplink: ${where}: ${messageOf(error)}`);
-        this.#tryNext();
+        this.tryNext();
       },
     );
   }
 
-  #dropLink(): void {
+  private dropLink(): void {
     this.#link?.close();
     this.#link = undefined;
     this.#options.channels.detach();
-    this.#setOnline(false);
+    this.setOnline(false);
   }
 
-  #setOnline(isOnline: boolean): void {
+  private setOnline(isOnline: boolean): void {
     if (this.#isOnline === isOnline) return;
     this.#isOnline = isOnline;
     this.#options.onState(isOnline ? "online" : "offline");

@@ -131,10 +131,10 @@ export class UploadTable {
       return;
     }
     this.#waiting.push(done);
-    if (!this.#isFlushing) this.#flush();
+    if (!this.#isFlushing) this.flush();
   }
 
-  #flush(): void {
+  private flush(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#isFlushing = true;
@@ -142,12 +142,12 @@ export class UploadTable {
     this.#file.flush((error) => {
       this.#isFlushing = false;
       this.#flushed = [];
-      if (this.#waiting.length > 0) this.#flush();
+      if (this.#waiting.length > 0) this.flush();
       for (const done of waiting) done(error);
     });
   }
 
-  #failWaiting(): void {
+  private failWaiting(): void {
     const waiting = [...this.#flushed, ...this.#waiting];
     this.#flushed = [];
     this.#waiting = [];
@@ -158,6 +158,6 @@ export class UploadTable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#file.close();
-    this.#failWaiting();
+    this.failWaiting();
   }
 }

@@ -36,11 +36,10 @@ export const startList: StartVerb = (context, body, reply) => {
   const { after, limit } = decode(verbs.list.request, body);
   const most = context.card.limits.listedBlobs;
   const blobs = limit === 0 ? most : Math.min(limit, most);
-  const cancel = context.card.blobs.list(after, blobs, (error, page) => {
+  return context.card.blobs.list(after, blobs, (error, page) => {
     if (page) reply.answer(verbs.list, page);
     else reply.fail(error);
   });
-  return { cancel };
 };
 
 /** One after the other; the first that fails ends the request, and those before it are deleted. */

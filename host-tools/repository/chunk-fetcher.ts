@@ -6,7 +6,7 @@
 
 import type { BlobDevice } from "./blob-device";
 import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
-import type { ChunkIndex, Location } from "./chunk-index";
+import type { Location } from "./chunk-index";
 import type { ChunkReader } from "./chunk-reader";
 import { Refusal } from "../refusal";
 import { ChunkKind } from "./repository-keys";
@@ -61,20 +61,17 @@ interface Range {
 export class ChunkFetcher {
   receivedBytes = 0;
   readonly #freeSlabs: Buffer[] = [];
-  readonly #index: ChunkIndex;
   readonly #cipher: ChunkCipher;
   readonly #reader: ChunkReader;
   readonly #onReceived: () => void;
   readonly #signal: AbortSignal | undefined;
 
   constructor(options: {
-    index: ChunkIndex;
     cipher: ChunkCipher;
     reader: ChunkReader;
     onReceived: () => void;
     signal?: AbortSignal | undefined;
   }) {
-    this.#index = options.index;
     this.#cipher = options.cipher;
     this.#reader = options.reader;
     this.#onReceived = options.onReceived;
@@ -90,7 +87,7 @@ export class ChunkFetcher {
     for (const id of ids) {
       const key = chunkKey(id);
       if (wanted.has(key)) continue;
-      const location = this.#index.locations(id).find((place) => place.kind === ChunkKind.data);
+      const location = this.#reader.bestLocation(ChunkKind.data, id);
       if (location) wanted.set(key, { ...location, id });
       else alone.push(id);
     }

@@ -57,7 +57,10 @@ export class ChunkReader {
     get: (location: Location, device: BlobDevice) => Promise<Uint8Array>,
   ): Promise<Buffer> {
     const reasons: Refusal[] = [];
-    const locations = this.#index.locations(id).filter((location) => location.kind === kind);
+    const locations = this.#index
+      .locations(id)
+      .filter((location) => location.kind === kind)
+      .sort((a, b) => Number(this.#isConnected(b.pack)) - Number(this.#isConnected(a.pack)));
     for (const location of locations)
       for (const device of this.#devicesFor(location.pack)) {
         try {
@@ -78,6 +81,16 @@ export class ChunkReader {
 
   deviceFor(pack: IndexedPack): BlobDevice | undefined {
     return this.#devicesFor(pack)[0];
+  }
+
+  /** Where to look first: a pack that a connected device has. */
+  bestLocation(kind: ChunkKind, id: Uint8Array): Location | undefined {
+    const locations = this.#index.locations(id).filter((location) => location.kind === kind);
+    return locations.find(({ pack }) => this.#isConnected(pack)) ?? locations[0];
+  }
+
+  #isConnected(pack: IndexedPack): boolean {
+    return this.#devices.some((device) => pack.devices.has(device.name));
   }
 
   #fromCache(kind: ChunkKind, id: Uint8Array): Buffer | undefined {

@@ -23,6 +23,7 @@ export class IndexLoader {
   readonly #index: ChunkIndex;
   readonly #devices: readonly BlobDevice[];
   readonly #folder: string;
+  readonly #forgotten: ReadonlySet<string>;
   readonly #onWarning: (text: string) => void;
   /** Entries taken up, by log. */
   readonly #done = new Map<WriterLog, number>();
@@ -32,12 +33,15 @@ export class IndexLoader {
     index: ChunkIndex;
     devices: readonly BlobDevice[];
     folder: string;
+    /** Devices that are not believed to have anything. */
+    forgotten: ReadonlySet<string>;
     onWarning: (text: string) => void;
   }) {
     this.#keys = options.keys;
     this.#index = options.index;
     this.#devices = options.devices;
     this.#folder = options.folder;
+    this.#forgotten = options.forgotten;
     this.#onWarning = options.onWarning;
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
@@ -76,7 +80,9 @@ export class IndexLoader {
     for (const pack of packs) {
       let devices = sets.get(pack.deviceMask);
       if (!devices) {
-        devices = new Set(body.devices.filter((_, i) => (pack.deviceMask & (1 << i)) !== 0));
+        devices = new Set(
+          body.devices.filter((name, i) => (pack.deviceMask & (1 << i)) !== 0 && !this.#forgotten.has(name)),
+        );
         sets.set(pack.deviceMask, devices);
       }
       this.#index.add(pack, devices);

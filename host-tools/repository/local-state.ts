@@ -78,6 +78,15 @@ export class LocalState {
     this.#isChanged = true;
   }
 
+  /** The device may start anew: its card was replaced. */
+  forgetDevice(device: string): void {
+    if (!this.#heads.devices[device]) return;
+    this.#heads.devices = Object.fromEntries(
+      Object.entries(this.#heads.devices).filter(([name]) => name !== device),
+    );
+    this.#isChanged = true;
+  }
+
   verifiedHead(log: string): RememberedHead | undefined {
     return this.#heads.verified[log];
   }

@@ -202,7 +202,7 @@ export class LogBook {
       "logTampered",
       `${device.name}: the log of ${writer} ${what} (entry ${String(entry)})`,
       {
-        hint: "Somebody changed the device, or its card was put back to an older copy. Other devices and this computer still have the entries.",
+        hint: "Somebody changed the device, or its card was replaced or put back to an older copy. Other devices and this computer still have the entries.",
         ...(cause === undefined ? {} : { cause }),
       },
     );

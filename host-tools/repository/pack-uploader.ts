@@ -40,6 +40,7 @@ export interface StoredPack extends Pack {
 export class PackUploader {
   /** Packs that are in no entry yet, and the devices that have them. */
   readonly packs: StoredPack[] = [];
+  readonly #packsById = new Map<string, StoredPack>();
   newChunks = 0;
   storedBytes = 0;
   sentBytes = 0;
@@ -95,7 +96,7 @@ export class PackUploader {
       const mask = maskOf(this.#targets, (_, target) => answers[target]?.[i] === true);
       if (mask !== 0) {
         const devices = this.#names(mask);
-        if (!this.#index.packById(pack.id)) this.packs.push({ ...pack, devices });
+        if (!this.#index.packById(pack.id)) this.#record(pack, devices);
         this.#index.add(pack, devices);
         const indexed = this.#index.packById(pack.id);
         if (indexed) this.#confirmed.add(indexed);
@@ -216,15 +217,24 @@ export class PackUploader {
       const indexed = this.#index.packById(pack.id);
       if (indexed) indexed.devices = reached;
     } else {
-      const { id, stream, sizeBytes, chunks } = pack;
-      const known = this.packs.find((other) => Buffer.compare(other.id, id) === 0);
-      if (known) known.devices = new Set([...known.devices, ...reached]);
-      else this.packs.push({ id, stream, sizeBytes, chunks, devices: reached });
+      this.#record(pack, reached);
       this.storedBytes += pack.sizeBytes;
     }
     this.#free.push(filling.builder.buffer);
     if (this.#failure) this.#wakeAll();
     else this.#waiting.shift()?.();
+  }
+
+  #record(pack: Pack, devices: ReadonlySet<string>): void {
+    const { id, stream, sizeBytes, chunks } = pack;
+    const known = this.#packsById.get(key(id));
+    if (known) {
+      known.devices = new Set([...known.devices, ...devices]);
+      return;
+    }
+    const stored = { id, stream, sizeBytes, chunks, devices };
+    this.#packsById.set(key(id), stored);
+    this.packs.push(stored);
   }
 
   async #buffer(): Promise<Uint8Array> {

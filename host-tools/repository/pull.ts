@@ -211,7 +211,8 @@ export class TreePuller {
         this.#enter(path);
         return;
       case "leave":
-        setModeAndTime(path, entry);
+        // The root of the repository has no mode and time of its own.
+        if (entry.name !== "") setModeAndTime(path, entry);
         this.result.directories++;
         break;
       case "symlink":

@@ -36,6 +36,8 @@ export interface OpenOptions {
   passphrase: string;
   /** Devices that are connected; pushes store on all of them. */
   devices: BlobDevice[];
+  /** Names of devices whose card was replaced or wiped on purpose: what they had before counts as gone, not as taken back. */
+  forgetDevices?: readonly string[] | undefined;
   signal?: AbortSignal | undefined;
   /** Something is wrong or was repaired, and the work goes on. One sentence. */
   onWarning?: ((text: string) => void) | undefined;

@@ -347,6 +347,18 @@ describe("repository", () => {
     assertSameTree(scratch.path("back"), source);
   });
 
+  it("takes a device with a new card when it is told so, and refuses it otherwise", async () => {
+    const source = makeOddTree(scratch);
+    await (await scratch.open([device])).push({ sources: [source], to: "/" });
+    const replaced = new MemoryDevice();
+    await assert.rejects(scratch.open([replaced]), isRefusal("logTampered"));
+    const repository = await scratch.open([replaced], { forgetDevices: [replaced.name] });
+    await repository.push({ sources: [source], to: "/" });
+    const alone = await scratch.open([replaced], { home: scratch.path("fresh") });
+    await alone.pull({ remote: "/odd", to: scratch.path("back") });
+    assertSameTree(scratch.path("back"), source);
+  });
+
   it("stops when it is told to, and leaves no half-written file", async () => {
     const abort = new AbortController();
     const repository = await scratch.open([device], { signal: abort.signal });

@@ -96,10 +96,12 @@ export class WriterLog {
     while (at + 2 <= bytes.length) {
       const end = at + 2 + bytes.readUInt16BE(at);
       if (end > bytes.length) break;
+      const entry = bytes.subarray(at + 2, end);
       try {
-        this.accept(bytes.subarray(at + 2, end), { isVerified: this.count < trusted });
+        this.accept(entry, { isVerified: this.count < trusted });
       } catch {
-        break;
+        // Two processes that fetched at the same time both appended it.
+        if (!this.sealed.some((other) => Buffer.compare(other, entry) === 0)) break;
       }
       at = end;
     }

@@ -11,7 +11,7 @@ import type { DeviceBenchOptions } from "./device-bench";
 import { randomBytes, sha256 } from "./store-bench";
 
 function online(options: DeviceBenchOptions = {}): DeviceBench {
-  const bench = new DeviceBench(options);
+  const bench = new DeviceBench({ ...options, limits: { maxRequests: 2, ...options.limits } });
   bench.welcome();
   return bench;
 }

@@ -28,6 +28,7 @@ const rules: { from: string; to: string[]; packages: RegExp; except?: Record<str
       "host-tools/commands/sim.ts": ["test-sim"],
       "host-tools/commands/demo.ts": ["test-sim"],
       "host-tools/relay-discovery.ts": ["firmware/core/io"],
+      "host-tools/remote/node-crypto.ts": ["firmware/core/io"],
     },
   },
 ];

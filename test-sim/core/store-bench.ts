@@ -22,6 +22,7 @@ export const SMALL_LIMITS: DeviceLimits = {
   writeBytes: 1024,
   syncBytes: 8192,
   windowBytes: 4096,
+  maxLogs: MAX_LOGS,
 };
 
 export function sha256(bytes: Uint8Array): Uint8Array {

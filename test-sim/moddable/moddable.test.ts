@@ -112,7 +112,7 @@ else
           requestCert: true,
         },
         (socket) => {
-          socket.on("error", () => undefined);
+          socket.on("error", () => undefined).resume();
           isReused.push(socket.isSessionReused());
         },
       );

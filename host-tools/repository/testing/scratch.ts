@@ -46,13 +46,14 @@ export class Scratch {
 
   async open(
     devices: BlobDevice[],
-    options: { home?: string; passphrase?: string; signal?: AbortSignal } = {},
+    options: { home?: string; passphrase?: string; signal?: AbortSignal; forgetDevices?: string[] } = {},
   ): Promise<Repository> {
     const repository = await Repository.open({
       home: options.home ?? this.home,
       passphrase: options.passphrase ?? PASSPHRASE,
       devices,
       signal: options.signal,
+      forgetDevices: options.forgetDevices,
       onWarning: (text) => this.warnings.push(text),
     });
     this.#open.push(repository);
