@@ -15,7 +15,7 @@ export interface DeviceLimits {
   maxChannels: number;
   /** Requests in flight a channel, 1..16. Each may hold one open file. */
   maxRequests: number;
-  /** Credit granted a channel, bytes: what can be under way towards the device for it. */
+  /** Credit granted a channel, bytes: what can be under way towards the device for it, and so what a killed client sends twice. */
   windowBytes: number;
   /** Bytes collected before one write to the card; a multiple of 512. One such buffer per running upload. */
   writeBytes: number;
@@ -57,7 +57,7 @@ export const HOST_LIMITS: DeviceLimits = {
   maxFrameBytes: MAX_FRAME_BYTES,
   maxChannels: 64,
   maxRequests: 8,
-  windowBytes: 1024 * 1024,
+  windowBytes: 256 * 1024,
   writeBytes: 256 * 1024,
   syncBytes: 256 * 1024,
   flushProgress: false,
