@@ -112,8 +112,11 @@ export async function connectDevice(
   });
 }
 
+/** One step of connecting never takes longer, however patient somebody is. */
+const maxStepMs = 20_000;
+
 /** $COFFER_PATIENCE: for how many seconds nothing may succeed before a command gives up, 30 when it is not set. */
-function patience(text: string | undefined): { patienceMs?: number; stallMs?: number } {
+function patience(text: string | undefined): { patienceMs?: number; stallMs?: number; timeoutMs?: number } {
   if (text === undefined || text === "") return {};
   const seconds = Number(text);
   if (!(seconds >= 1 && seconds <= 86_400))
@@ -121,7 +124,8 @@ function patience(text: string | undefined): { patienceMs?: number; stallMs?: nu
       "usage",
       `$COFFER_PATIENCE has to be a number of seconds from 1 to 86400, not ${JSON.stringify(text)}`,
     );
-  return { patienceMs: seconds * 1000, stallMs: seconds * 1000 };
+  const patienceMs = seconds * 1000;
+  return { patienceMs, stallMs: patienceMs, timeoutMs: Math.min(patienceMs, maxStepMs) };
 }
 
 export async function closeDevices(devices: readonly DeviceClient[]): Promise<void> {

@@ -29,7 +29,8 @@ export const DEFAULT_CREATION: XsCreation = {
 
 /**
  * The manifest's `creation` with what `platforms.esp32` lays over it; defaults where neither says anything. The device's
- * chunks hold its TLS, too: here that runs in Node, so the manifest's `config.tlsReserveBytes` are taken away again.
+ * heap holds its TLS, too: here that runs in Node, so what the manifest's `config` reserves for it, `tlsReserveBytes` of
+ * chunks and `tlsReserveSlots`, is taken away again.
  */
 export async function manifestCreation(path = join(projectRoot(), "manifest.json")): Promise<XsCreation> {
   let text: string;
@@ -52,20 +53,21 @@ export async function manifestCreation(path = join(projectRoot(), "manifest.json
     return value;
   };
   const base = DEFAULT_CREATION;
-  const { tlsReserveBytes } = record(manifest.config);
-  const reserve = typeof tlsReserveBytes === "number" ? tlsReserveBytes : 0;
+  const { tlsReserveBytes = 0, tlsReserveSlots = 0 } = record(manifest.config) as Record<string, number>;
   const block = pick(undefined, "static", base.static);
-  const chunks = pick("chunk", "initial", base.chunk.initial + reserve);
-  if (chunks <= reserve || (block !== 0 && block <= reserve))
-    throw new RangeError(`manifest: creation leaves nothing beside tlsReserveBytes, ${String(reserve)}`);
+  const chunks = pick("chunk", "initial", base.chunk.initial + tlsReserveBytes) - tlsReserveBytes;
+  const slots = pick("heap", "initial", base.heap.initial + tlsReserveSlots) - tlsReserveSlots;
+  const left = block === 0 ? 0 : block - tlsReserveBytes - tlsReserveSlots * 16;
+  if (!(chunks > 0 && slots > 0 && left >= 0))
+    throw new RangeError("manifest: creation leaves nothing beside what config reserves for TLS");
   return {
-    static: block === 0 ? 0 : block - reserve,
+    static: left,
     chunk: {
-      initial: chunks - reserve,
+      initial: chunks,
       incremental: pick("chunk", "incremental", base.chunk.incremental),
     },
     heap: {
-      initial: pick("heap", "initial", base.heap.initial),
+      initial: slots,
       incremental: pick("heap", "incremental", base.heap.incremental),
     },
     stack: pick(undefined, "stack", base.stack),

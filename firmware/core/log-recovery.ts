@@ -5,6 +5,7 @@
  */
 import { LOG_RECORDS_OFFSET } from "../protocol/card-format";
 import { HASH_BYTES } from "../protocol/limits";
+import type { DeviceLimits } from "./device-config";
 import { NO_ENTRY } from "../protocol/log-chain";
 import { isAlias } from "./fat-alias";
 import { fromHex } from "./hex";
@@ -37,6 +38,7 @@ interface LogParts {
   storage: Storage;
   crypto: Crypto;
   log: Log;
+  limits: DeviceLimits;
 }
 
 /**

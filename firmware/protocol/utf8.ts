@@ -4,7 +4,8 @@ import { DataError } from "./data-error";
 
 /** Throws RangeError for a lone surrogate, which UTF-8 cannot carry. */
 export function encodeUtf8(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length * 3);
+  // four a unit: engines that store UTF-8 count a character outside the basic plane as one, others as two
+  const bytes = new Uint8Array(text.length * 4);
   let length = 0;
   for (const character of text) {
     const point = character.codePointAt(0) ?? 0;

@@ -87,7 +87,9 @@ function finish(output: Output, report: DemoReport): void {
   output.result(report, describe(report));
   const { differences, leaks } = report;
   if (differences.length > 0)
-    throw new Refusal("unexpected", `the copy differs from the original: ${differences.join("; ")}`);
+    throw new Refusal("unexpected", `the copy differs from the original: ${differences.join("; ")}`, {
+      hint: "What changes while the demo runs differs, of course; choose something at rest and run it again.",
+    });
   if (leaks.length > 0) throw new Refusal("unexpected", `the card has ${leaks.join(", ")} in the clear`);
   output.note(
     "\nAll of it is removed again. For real use: the README's first steps, or `coffer init --help`.",
@@ -104,7 +106,7 @@ function describe(report: DemoReport): string {
     ["relay", `passed ${formatBytes(relayedBytes)} between two TLS connections`],
     [
       "card",
-      `${formatBytes(storedBytes)} sealed; of ${String(searched)} names and contents looked for, ${found} found on it`,
+      `${formatBytes(storedBytes)} sealed; of ${plural(searched, "name")} and contents looked for, ${found} found on it`,
     ],
     ["device", deviceLine(device)],
     [

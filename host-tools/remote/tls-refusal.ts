@@ -7,6 +7,8 @@ import type { RelayAddress } from "./relay-tls";
 
 const EXPIRED = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"]);
 const FOREIGN = new Set([
+  // Our list is that of our authority: none for this issuer means another authority, and OpenSSL asks for it first.
+  "UNABLE_TO_GET_CRL",
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
   "UNABLE_TO_GET_ISSUER_CERT",
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
@@ -63,10 +65,10 @@ export function tlsRefusal(error: Error & { code?: string }, relay: RelayAddress
       options("Make the relay a new one with `coffer cert relay NAME`."),
     );
   }
-  if (code === "CRL_HAS_EXPIRED" || code === "UNABLE_TO_GET_CRL") {
+  if (code === "CRL_HAS_EXPIRED") {
     return new Refusal(
       "damagedState",
-      "the list of revoked relay certificates is out of date or missing",
+      "the list of revoked relay certificates is out of date",
       options("Copy it anew from the computer where certificates are made."),
     );
   }

@@ -8,6 +8,7 @@ import { Card } from "../../firmware/core/card";
 import { refusalOf } from "../../firmware/core/refusal";
 import type { Refusal } from "../../firmware/core/refusal";
 import type { Upload } from "../../firmware/core/upload";
+import { MAX_LOGS } from "../../firmware/protocol/limits";
 import type { LogHead } from "../../firmware/protocol/verbs";
 import { SimCard } from "../card";
 import type { SimCardOptions } from "../card";
