@@ -19,6 +19,7 @@ const stampPath = join(outputFolder, ".built");
 /** Output name to source: the command line, and every worker that it starts by the URL of its file. */
 const entryPoints = {
   cli: "host-tools/cli.ts",
+  "pack-sealer-worker": "host-tools/repository/pack-sealer-worker.ts",
 };
 
 /** Where sources lie; the newest of them decides whether the bundle is stale. */

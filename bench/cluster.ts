@@ -67,7 +67,9 @@ export class Cluster {
     child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
     let figures: ProcessFigures = { peakMiB: 0, residentMiB: 0, cpuSeconds: 0 };
     const sampler = setInterval(() => {
-      figures = readFigures(child.pid ?? 0) ?? figures;
+      const read = readFigures(child.pid ?? 0);
+      // an ended process that nobody has waited for yet has no memory
+      if (read && read.peakMiB > 0) figures = read;
     }, FIGURES_EVERY_MS);
     const status = await new Promise<number | null>((resolve, reject) => {
       child.once("error", reject);

@@ -151,6 +151,8 @@ export class Board {
       this.exit = exit;
       if (exit.reason === "powerCut") return;
       this.#stopParts();
+      // As at a reset: no file stays open, and what the firmware had not flushed is lost with its memory.
+      this.card.cutPower();
       this.#reason = exit.reason === "watchdog" ? "watchdog" : "exception";
       this.#options.onExit?.(exit);
     });

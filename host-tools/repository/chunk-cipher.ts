@@ -28,20 +28,26 @@ const LABEL = Buffer.from("coffer chunk 1", "latin1");
 /** A cipher's output is a fresh buffer each time: pieces of this size are reused by the allocator instead of mapped. */
 const PIECE_BYTES = 64 * 1024;
 
+/** What sealing and opening need of the keys: a worker thread is given no more, and then makes no ids. */
+export type SealingKeys = Pick<RepositoryKeys, "repositoryId" | "chunkKey"> &
+  Partial<Pick<RepositoryKeys, "chunkIdKey">>;
+
 export class ChunkCipher {
-  readonly #keys: RepositoryKeys;
+  readonly #keys: SealingKeys;
   /** LABEL | repository | kind | encoding | id; from kind on it is also what the key is made of. */
   readonly #binding: Buffer;
   readonly #keyInput: Buffer;
 
-  constructor(keys: RepositoryKeys) {
+  constructor(keys: SealingKeys) {
     this.#keys = keys;
     this.#binding = Buffer.concat([LABEL, keys.repositoryId, Buffer.alloc(2 + CHUNK_ID_BYTES)]);
     this.#keyInput = this.#binding.subarray(LABEL.length + keys.repositoryId.length);
   }
 
   id(kind: ChunkKind, plaintext: Uint8Array): Buffer {
-    return createHmac("sha256", this.#keys.chunkIdKey(kind)).update(plaintext).digest();
+    const key = this.#keys.chunkIdKey?.(kind);
+    if (key === undefined) throw new Error("these keys make no ids");
+    return createHmac("sha256", key).update(plaintext).digest();
   }
 
   /**

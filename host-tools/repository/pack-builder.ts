@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /**
- * Fills one pack in memory, sealing chunks straight into their place and hashing along. The bytes depend only on the
+ * Fills one pack in memory. Pieces of files lie in their place as plaintext until the pack is full and `sealPack` (in a
+ * worker, for large packs) seals and hashes them all; everything else is sealed at once. The bytes depend only on the
  * chunks and their order, so that a pack that was interrupted is built again bit for bit.
  */
 
-import { createHash, type Hash } from "node:crypto";
-import { CHUNK_ID_BYTES, type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
+import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import {
   INDEX_SEAL_BYTES,
@@ -22,20 +22,32 @@ import {
   sealIndex,
   writePackHeader,
 } from "./pack-format";
-import type { ChunkKind, RepositoryKeys } from "./repository-keys";
+import { type UnsealedChunk, sealPack } from "./pack-sealing";
+import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
 const OVERHEAD_BYTES = PACK_HEADER_BYTES + 4 + INDEX_SEAL_BYTES + PACK_TRAILER_BYTES;
-/** Hashed at least this much at once: a call has its price. */
-const HASH_STEP_BYTES = 32 * 1024;
 
 /** The buffer that a builder needs for packs of up to `targetBytes`; the largest chunk always fits in an empty pack. */
 export function packCapacity(targetBytes: number): number {
   return Math.max(targetBytes, OVERHEAD_BYTES + MAX_CHUNK_BYTES + SEAL_BYTES + PACKED_CHUNK_BYTES);
 }
 
+/** A full pack of which only the id is missing, and the seals of `unsealed`. */
+export interface UnsealedPack extends Omit<Pack, "id"> {
+  buffer: Uint8Array;
+  unsealed: UnsealedChunk[];
+}
+
 export interface BuiltPack extends Pack {
-  /** A view of the builder's buffer. */
+  /** The builder's buffer, or the one it came back in. */
+  buffer: Uint8Array;
+  /** A view of it. */
   bytes: Uint8Array;
+}
+
+export function builtPack(pack: UnsealedPack, id: Uint8Array, buffer: Uint8Array): BuiltPack {
+  const { stream, sizeBytes, chunks } = pack;
+  return { id, stream, sizeBytes, chunks, buffer, bytes: buffer.subarray(0, sizeBytes) };
 }
 
 export class PackBuilder {
@@ -44,10 +56,9 @@ export class PackBuilder {
   readonly #cipher: ChunkCipher;
   readonly #buffer: Uint8Array;
   readonly #targetBytes: number;
-  readonly #hash: Hash = createHash("sha256");
   readonly #chunks: PackedChunk[] = [];
+  readonly #unsealed: UnsealedChunk[] = [];
   #lengthBytes = PACK_HEADER_BYTES;
-  #hashedBytes = 0;
 
   constructor(options: {
     stream: PackStream;
@@ -73,13 +84,9 @@ export class PackBuilder {
     return this.#chunks.length;
   }
 
-  /** The chunk added last as it is in the pack: a view. */
+  /** The chunk added last as it is in the pack, unless it was a piece of a file: a view. */
   get lastSealed(): Uint8Array {
     return this.#buffer.subarray(this.#chunks.at(-1)?.offsetBytes ?? this.#lengthBytes, this.#lengthBytes);
-  }
-
-  get buffer(): Uint8Array {
-    return this.#buffer;
   }
 
   /** Whether a chunk of this size may still be added. */
@@ -95,13 +102,19 @@ export class PackBuilder {
   }
 
   add(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): void {
-    const sealedBytes = plaintext.length + SEAL_BYTES;
-    this.#cipher.seal(kind, id, plaintext, this.#buffer, this.#lengthBytes, this.#hashUpTo);
-    this.#chunks.push({ id, kind, offsetBytes: this.#lengthBytes, sealedBytes });
-    this.#lengthBytes += sealedBytes;
+    const chunk = { id, kind, offsetBytes: this.#lengthBytes, sealedBytes: plaintext.length + SEAL_BYTES };
+    if (kind === ChunkKind.data) {
+      this.#buffer.set(plaintext, chunk.offsetBytes + 1);
+      this.#unsealed.push(chunk);
+    } else {
+      this.#cipher.seal(kind, id, plaintext, this.#buffer, chunk.offsetBytes);
+    }
+    this.#chunks.push(chunk);
+    this.#lengthBytes += chunk.sealedBytes;
   }
 
-  finish(): BuiltPack {
+  /** Closes the pack; what is left to do is `sealPack`'s. */
+  close(): UnsealedPack {
     const sealed = sealIndex(
       this.#keys.packIndexKey,
       packIndexBinding(this.#keys.repositoryId, this.stream),
@@ -110,21 +123,19 @@ export class PackBuilder {
     this.#buffer.set(sealed, this.#lengthBytes);
     this.#buffer.set(packTrailer(sealed.length), this.#lengthBytes + sealed.length);
     this.#lengthBytes += sealed.length + PACK_TRAILER_BYTES;
-    this.#hash.update(this.#buffer.subarray(this.#hashedBytes, this.#lengthBytes));
-    const id = this.#hash.digest();
-    if (id.length !== CHUNK_ID_BYTES) throw new Error("SHA-256 is not 32 bytes");
     return {
-      id,
       stream: this.stream,
       sizeBytes: this.#lengthBytes,
       chunks: this.#chunks,
-      bytes: this.#buffer.subarray(0, this.#lengthBytes),
+      buffer: this.#buffer,
+      unsealed: this.#unsealed,
     };
   }
 
-  readonly #hashUpTo = (end: number): void => {
-    if (end - this.#hashedBytes < HASH_STEP_BYTES) return;
-    this.#hash.update(this.#buffer.subarray(this.#hashedBytes, end));
-    this.#hashedBytes = end;
-  };
+  /** The same, and seals it here and now. */
+  finish(): BuiltPack {
+    const pack = this.close();
+    const id = sealPack(this.#cipher, pack.buffer.subarray(0, pack.sizeBytes), pack.unsealed);
+    return builtPack(pack, id, pack.buffer);
+  }
 }

@@ -14,6 +14,7 @@ import type { ChunkIndex, IndexedPack } from "./chunk-index";
 import type { PushJournal } from "./journal";
 import { PackBuilder, type BuiltPack, packCapacity } from "./pack-builder";
 import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
+import { PackSealer } from "./pack-sealer";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
 const BUFFER_MEMORY_BYTES = 84 * 1024 * 1024;
@@ -57,6 +58,9 @@ export class PackUploader {
   #buffers = 0;
   readonly #waiting: (() => void)[] = [];
   readonly #filling = new Map<string, Filling>();
+  /** Full, and not in the index yet because they have no id yet. */
+  readonly #sealing = new Set<Filling>();
+  readonly #sealer: PackSealer;
   readonly #sending = new Set<Promise<void>>();
   /** By the id of their first chunk. */
   readonly #plans = new Map<string, Pack>();
@@ -76,6 +80,7 @@ export class PackUploader {
   }) {
     this.#keys = options.keys;
     this.#cipher = options.cipher;
+    this.#sealer = new PackSealer(options.keys, options.cipher);
     this.#index = options.index;
     this.#targets = options.targets;
     if (options.targets.length > MAX_DEVICES)
@@ -139,6 +144,7 @@ export class PackUploader {
   async flush(): Promise<void> {
     for (const filling of [...this.#filling.values()]) await this.#finish(filling);
     while (this.#sending.size > 0) await Promise.all([...this.#sending]);
+    this.#sealer.close();
     this.#throwFailure();
   }
 
@@ -147,6 +153,7 @@ export class PackUploader {
     this.#failure ??= { error: new Error("abandoned") };
     this.#wakeAll();
     while (this.#sending.size > 0) await Promise.allSettled([...this.#sending]);
+    this.#sealer.close();
   }
 
   async #fillingFor(
@@ -190,14 +197,30 @@ export class PackUploader {
 
   async #finish(filling: Filling): Promise<void> {
     this.#filling.delete(sortOf(filling.builder.stream, filling.mask));
-    const built = filling.builder.finish();
-    this.#journal?.pack(built);
-    this.#index.add(built, this.#names(filling.mask));
-    const indexed = this.#index.packById(built.id);
-    if (indexed) this.#confirmed.add(indexed);
-    const sending = this.#send(built, filling).finally(() => this.#sending.delete(sending));
+    this.#sealing.add(filling);
+    const sending = this.#seal(filling)
+      .then((built) => (built ? this.#send(built, filling) : undefined))
+      .finally(() => this.#sending.delete(sending));
     this.#sending.add(sending);
     await turn();
+  }
+
+  /** Never rejects, like `#send`: nothing without a failure. */
+  async #seal(filling: Filling): Promise<BuiltPack | undefined> {
+    try {
+      const built = await this.#sealer.seal(filling.builder.close());
+      this.#journal?.pack(built);
+      this.#index.add(built, this.#names(filling.mask));
+      const indexed = this.#index.packById(built.id);
+      if (indexed) this.#confirmed.add(indexed);
+      return built;
+    } catch (error) {
+      this.#failure ??= { error };
+      this.#wakeAll();
+      return undefined;
+    } finally {
+      this.#sealing.delete(filling);
+    }
   }
 
   /** Never rejects: the first failure is kept and thrown by the next call from outside. */
@@ -220,7 +243,7 @@ export class PackUploader {
       this.#record(pack, reached);
       this.storedBytes += pack.sizeBytes;
     }
-    this.#free.push(filling.builder.buffer);
+    this.#free.push(pack.buffer);
     if (this.#failure) this.#wakeAll();
     else this.#waiting.shift()?.();
   }
@@ -246,7 +269,7 @@ export class PackUploader {
       if (free) return free;
       if (this.#buffers < limit) {
         this.#buffers++;
-        return Buffer.allocUnsafeSlow(capacity);
+        return new Uint8Array(capacity);
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -268,7 +291,8 @@ export class PackUploader {
 
   #unrecorded(id: Uint8Array, counts: (pack: IndexedPack) => boolean): number {
     let mask = this.#everyTarget;
-    for (const filling of this.#filling.values()) if (filling.ids.has(key(id))) mask &= ~filling.mask;
+    for (const fillings of [this.#filling.values(), this.#sealing])
+      for (const filling of fillings) if (filling.ids.has(key(id))) mask &= ~filling.mask;
     if (mask !== 0)
       this.#index.some(id, (pack) => {
         const has = maskOf(this.#targets, (target) => pack.devices.has(target.name));
