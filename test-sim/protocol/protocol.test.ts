@@ -1,28 +1,12 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { nodeCrypto } from "../../host-tools/remote/node-crypto";
 import { decodeUtf8, encodeUtf8 } from "../../firmware/protocol/utf8";
 import { DataError } from "../../firmware/protocol/data-error";
 import { decode } from "../../firmware/protocol/message";
 import { verbs } from "../../firmware/protocol/verbs";
 import { runProtocolChecks, seededRandom } from "./protocol-checks";
-import type { ProtocolVectors } from "./protocol-vectors";
-
-function read(name: string): unknown {
-  return JSON.parse(readFileSync(new URL(`vectors/${name}.json`, import.meta.url), "utf8"));
-}
-
-export function loadProtocolVectors(): ProtocolVectors {
-  return {
-    messages: read("messages"),
-    frames: read("frames"),
-    session: read("session"),
-    card: read("card"),
-    log: read("log"),
-    text: read("text"),
-  } as ProtocolVectors;
-}
+import { loadProtocolVectors } from "./load-vectors";
 
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 
