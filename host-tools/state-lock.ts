@@ -30,13 +30,31 @@ async function take(path: string): Promise<void> {
   const endMs = Date.now() + patienceMs;
   for (;;) {
     if (await tryTake(path)) return;
-    if (await isAbandoned(path)) await rm(path, { force: true });
+    if (await isAbandoned(path)) await removeAbandoned(path);
     else if (Date.now() > endMs)
       throw new Refusal("localIo", "another coffer command is changing the state folder", {
         hint: `Wait for it to end; if there is none, remove ${path}.`,
       });
     else await delay(pollMs);
   }
+}
+
+/**
+ * Of those who find the lock abandoned one at a time looks again and removes it. Without that, one could remove the lock
+ * that another has just taken over.
+ */
+async function removeAbandoned(path: string): Promise<void> {
+  const guard = `${path}.takeover`;
+  if (await tryTake(guard)) {
+    try {
+      if (await isAbandoned(path)) await rm(path, { force: true });
+    } finally {
+      await rm(guard, { force: true });
+    }
+    return;
+  }
+  if (await isAbandoned(guard)) await rm(guard, { force: true });
+  await delay(pollMs);
 }
 
 async function tryTake(path: string): Promise<boolean> {

@@ -28,5 +28,7 @@ export default function start(): void {
     },
     options,
   );
-  hostTrace(`info ${String(checks)} checks, ${String(problems.length)} failed. ${problems.slice(0, MAX_TOLD).join("; ")}`);
+  hostTrace(
+    `info ${String(checks)} checks, ${String(problems.length)} failed. ${problems.slice(0, MAX_TOLD).join("; ")}`,
+  );
 }
