@@ -4,7 +4,7 @@ import { type GlobalOptions, contextOf } from "../command-context";
 import { loadDeviceSetup, relayOption, requireFolder } from "../device-host";
 import { interruptSignal } from "../interruption";
 import { Refusal } from "../refusal";
-import { RelayDiscovery } from "../relay-discovery";
+import { HostDiscovery } from "../../relay/host-discovery";
 import { DeviceLog, serverLog } from "../server-log";
 
 interface NodeOptions extends GlobalOptions {
@@ -39,7 +39,7 @@ export const command: CommandModule<GlobalOptions, NodeOptions> = {
           ...(identity.crl === undefined ? {} : { crlPem: identity.crl }),
         },
         pairingSecrets: pairings,
-        ...(relay === undefined ? { discovery: new RelayDiscovery() } : { relay }),
+        ...(relay === undefined ? { discovery: new HostDiscovery() } : { relay }),
         log: (line) => {
           const [, level = "info", message = line] = /^(\w+): (.*)$/s.exec(line) ?? [];
           log.message(level, message);

@@ -55,7 +55,8 @@ describe("a push in a process of its own", function () {
       report = await push(source, 4, () => blobs() >= goal);
     }
     assert.ok(kills >= 2, `${String(kills)} kills`);
-    assert.ok(report.hashedBytes < 6 * MIB, `the last push hashed ${String(report.hashedBytes)}`);
+    // Packs of one file may be stored out of their order; of a file in the middle only the stored beginning is skipped.
+    assert.ok(report.hashedBytes <= 8 * MIB, `the last push hashed ${String(report.hashedBytes)}`);
     const uploads = readFileSync(scratch.path("device", Buffer.from("sent").toString("hex")), "utf8")
       .trim()
       .split("\n");

@@ -97,11 +97,12 @@ describe("a device that cannot be trusted", () => {
     device.blobs.delete(largest);
     const repository = await scratch.open([device]);
     const report = await repository.pull({ remote: "/secret-folder", to: scratch.path("back") });
-    assert.deepEqual(
-      report.problems.map(({ kind, path }) => [kind, path]),
-      [["missingBlob", scratch.path("back/large")]],
-    );
-    assert.deepEqual(readdirSync(scratch.path("back")), ["secret-name.txt"]);
+    // Where chunks end depends on the keys, so that the small file is in the same pack now and then.
+    const named = report.problems.map(({ path }) => path);
+    assert.ok(report.problems.every(({ kind }) => kind === "missingBlob"));
+    assert.ok(named.includes(scratch.path("back/large")));
+    const small = scratch.path("back/secret-name.txt");
+    assert.deepEqual(readdirSync(scratch.path("back")), named.includes(small) ? [] : ["secret-name.txt"]);
   });
 
   it("has every changed byte of an entry found", async () => {

@@ -27,7 +27,6 @@ const rules: { from: string; to: string[]; packages: RegExp; except?: Record<str
       "host-tools/commands/node.ts": ["firmware/platform/node/main"],
       "host-tools/commands/sim.ts": ["test-sim"],
       "host-tools/commands/demo.ts": ["test-sim"],
-      "host-tools/relay-discovery.ts": ["firmware/core/io"],
       "host-tools/remote/node-crypto.ts": ["firmware/core/io"],
     },
   },
