@@ -20,6 +20,7 @@ const stampPath = join(outputFolder, ".built");
 const entryPoints = {
   cli: "host-tools/cli.ts",
   "pack-sealer-worker": "host-tools/repository/pack-sealer-worker.ts",
+  "write-behind-worker": "firmware/platform/node/write-behind-worker.ts",
 };
 
 /** Where sources lie; the newest of them decides whether the bundle is stale. */

@@ -57,7 +57,7 @@ export class Cluster {
   /** Runs one command to its end; an exit status other than 0 is an error with what it printed. */
   async run(words: readonly string[]): Promise<RunResult> {
     const started = performance.now();
-    const child = spawn(process.execPath, [cli, ...words], {
+    const child = spawn(cli, words, {
       env: this.#environment(),
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -91,7 +91,7 @@ export class Cluster {
   }
 
   #spawn(words: readonly string[]): ChildProcess {
-    const child = spawn(process.execPath, [cli, ...words], { env: this.#environment(), stdio: "ignore" });
+    const child = spawn(cli, words, { env: this.#environment(), stdio: "ignore" });
     this.#children.push(child);
     return child;
   }

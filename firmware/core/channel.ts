@@ -208,9 +208,9 @@ export class Channel implements RequestOwner {
     this.#link.sendFrame(this.number, payloadBytes);
   }
 
-  /** Grants again what was used up, once that is half of the window and nothing has to wait for the card. */
+  /** Grants again what was used up, once that is a quarter of the window and nothing has to wait for the card. */
   private grant(): void {
-    if (this.#isClosed || this.#usedBytes < this.#windowBytes / 2 || this.#requests.isHeld) return;
+    if (this.#isClosed || this.#usedBytes < this.#windowBytes / 4 || this.#requests.isHeld) return;
     const bytes = this.#usedBytes;
     this.#usedBytes = 0;
     this.#receiveCredit += bytes;

@@ -63,7 +63,7 @@ export const HOST_LIMITS: DeviceLimits = {
   flushProgress: false,
   maxLogs: MAX_LOGS,
   listedBlobs: MAX_LISTED_BLOBS,
-  preferredBlobBytes: 16 * 1024 * 1024,
+  preferredBlobBytes: 8 * 1024 * 1024,
 };
 
 export interface DeviceConfig {

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --single-threaded-gc
 // SPDX-License-Identifier: MIT
 import { existsSync } from "node:fs";
 

@@ -74,7 +74,7 @@ export class Children {
 
   #spawn(words: readonly string[], errorTo: "pipe" | "inherit"): ChildProcess {
     const { script, environment } = this.#options;
-    return spawn(process.execPath, [script, ...words], {
+    return spawn(process.execPath, [...process.execArgv, script, ...words], {
       env: environment,
       stdio: ["ignore", "pipe", errorTo],
     });

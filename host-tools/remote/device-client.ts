@@ -87,7 +87,7 @@ export class DeviceClient {
   readonly #puts = new Map<string, Promise<PutResult>>();
 
   private constructor(options: DeviceClientOptions) {
-    const { channels = 4, patienceMs = 30_000, timeoutMs = 20_000, stallMs = 30_000 } = options;
+    const { channels = 8, patienceMs = 30_000, timeoutMs = 20_000, stallMs = 30_000 } = options;
     if (options.pairingSecret.length !== SECRET_BYTES) {
       throw new RangeError(
         `pairingSecret: expected ${String(SECRET_BYTES)} bytes, got ${String(options.pairingSecret.length)}`,

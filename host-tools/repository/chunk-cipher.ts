@@ -13,6 +13,7 @@
  */
 
 import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
+import { copyBytes } from "./copy-bytes";
 import { DataError } from "../../firmware/protocol/data-error";
 import type { ChunkKind, RepositoryKeys } from "./repository-keys";
 
@@ -67,7 +68,7 @@ export class ChunkCipher {
     into[at] = ENCODING_RAW;
     for (let from = 0; from < plaintext.length; from += PIECE_BYTES) {
       const piece = cipher.update(plaintext.subarray(from, from + PIECE_BYTES));
-      into.set(piece, at + 1 + from);
+      copyBytes(piece, into, at + 1 + from);
       onPiece?.(at + 1 + from + piece.length);
     }
     cipher.final();

@@ -289,7 +289,7 @@ describe("repository formats", () => {
         stream: PackStream.data,
         keys,
         cipher,
-        buffer: Buffer.alloc(packCapacity(targetBytes)),
+        buffer: new Uint8Array(new SharedArrayBuffer(packCapacity(targetBytes))),
         targetBytes,
       });
       for (let i = 0; i < 5; i++) {

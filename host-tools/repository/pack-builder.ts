@@ -22,6 +22,7 @@ import {
   sealIndex,
   writePackHeader,
 } from "./pack-format";
+import { copyBytes } from "./copy-bytes";
 import { type UnsealedChunk, sealPack } from "./pack-sealing";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
@@ -32,21 +33,24 @@ export function packCapacity(targetBytes: number): number {
   return Math.max(targetBytes, OVERHEAD_BYTES + MAX_CHUNK_BYTES + SEAL_BYTES + PACKED_CHUNK_BYTES);
 }
 
+/** Memory of a pack, within reach of the thread that seals it. */
+export type PackBuffer = Uint8Array<SharedArrayBuffer>;
+
 /** A full pack of which only the id is missing, and the seals of `unsealed`. */
 export interface UnsealedPack extends Omit<Pack, "id"> {
-  buffer: Uint8Array;
+  buffer: PackBuffer;
   unsealed: UnsealedChunk[];
 }
 
 export interface BuiltPack extends Pack {
-  /** The builder's buffer, or the one it came back in. */
-  buffer: Uint8Array;
+  /** The builder's. */
+  buffer: PackBuffer;
   /** A view of it. */
   bytes: Uint8Array;
 }
 
-export function builtPack(pack: UnsealedPack, id: Uint8Array, buffer: Uint8Array): BuiltPack {
-  const { stream, sizeBytes, chunks } = pack;
+export function builtPack(pack: UnsealedPack, id: Uint8Array): BuiltPack {
+  const { stream, sizeBytes, chunks, buffer } = pack;
   return { id, stream, sizeBytes, chunks, buffer, bytes: buffer.subarray(0, sizeBytes) };
 }
 
@@ -54,7 +58,7 @@ export class PackBuilder {
   readonly stream: PackStream;
   readonly #keys: RepositoryKeys;
   readonly #cipher: ChunkCipher;
-  readonly #buffer: Uint8Array;
+  readonly #buffer: PackBuffer;
   readonly #targetBytes: number;
   readonly #chunks: PackedChunk[] = [];
   readonly #unsealed: UnsealedChunk[] = [];
@@ -65,7 +69,7 @@ export class PackBuilder {
     keys: RepositoryKeys;
     cipher: ChunkCipher;
     /** `packCapacity(targetBytes)` bytes. */
-    buffer: Uint8Array;
+    buffer: PackBuffer;
     targetBytes: number;
   }) {
     this.stream = options.stream;
@@ -104,7 +108,7 @@ export class PackBuilder {
   add(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): void {
     const chunk = { id, kind, offsetBytes: this.#lengthBytes, sealedBytes: plaintext.length + SEAL_BYTES };
     if (kind === ChunkKind.data) {
-      this.#buffer.set(plaintext, chunk.offsetBytes + 1);
+      copyBytes(plaintext, this.#buffer, chunk.offsetBytes + 1);
       this.#unsealed.push(chunk);
     } else {
       this.#cipher.seal(kind, id, plaintext, this.#buffer, chunk.offsetBytes);
@@ -136,6 +140,6 @@ export class PackBuilder {
   finish(): BuiltPack {
     const pack = this.close();
     const id = sealPack(this.#cipher, pack.buffer.subarray(0, pack.sizeBytes), pack.unsealed);
-    return builtPack(pack, id, pack.buffer);
+    return builtPack(pack, id);
   }
 }

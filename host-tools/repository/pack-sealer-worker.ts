@@ -6,13 +6,13 @@ import { ChunkCipher, type SealingKeys } from "./chunk-cipher";
 import { type UnsealedChunk, sealPack } from "./pack-sealing";
 
 export interface SealRequest {
-  buffer: ArrayBuffer;
+  /** Shared with the other thread, which leaves it alone until the answer. */
+  buffer: SharedArrayBuffer;
   sizeBytes: number;
   unsealed: UnsealedChunk[];
 }
 
 export interface SealAnswer {
-  buffer: ArrayBuffer;
   id: Uint8Array;
 }
 
@@ -22,6 +22,6 @@ const cipher = new ChunkCipher(workerData as SealingKeys);
 
 port.on("message", ({ buffer, sizeBytes, unsealed }: SealRequest) => {
   const id = Uint8Array.from(sealPack(cipher, new Uint8Array(buffer, 0, sizeBytes), unsealed));
-  const answer: SealAnswer = { buffer, id };
-  port.postMessage(answer, [buffer]);
+  const answer: SealAnswer = { id };
+  port.postMessage(answer);
 });

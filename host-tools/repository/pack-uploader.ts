@@ -12,14 +12,14 @@ import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import type { ChunkIndex, IndexedPack } from "./chunk-index";
 import type { PushJournal } from "./journal";
-import { PackBuilder, type BuiltPack, packCapacity } from "./pack-builder";
+import { type BuiltPack, type PackBuffer, PackBuilder, packCapacity } from "./pack-builder";
 import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
 import { PackSealer } from "./pack-sealer";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
 const BUFFER_MEMORY_BYTES = 84 * 1024 * 1024;
 const MIN_BUFFERS = 4;
-const MAX_BUFFERS = 8;
+const MAX_BUFFERS = 7;
 /** Packs of different sorts (stream, devices that lack the chunks) being filled at once. */
 const MAX_FILLING = 3;
 /** Ids asked about in one go when a pack is met for the first time. */
@@ -54,7 +54,7 @@ export class PackUploader {
   readonly #journal: PushJournal | undefined;
   readonly #onWarning: (text: string) => void;
   readonly #onSealed: ((kind: ChunkKind, id: Uint8Array, sealed: Uint8Array) => void) | undefined;
-  readonly #free: Uint8Array[] = [];
+  readonly #free: PackBuffer[] = [];
   #buffers = 0;
   readonly #waiting: (() => void)[] = [];
   readonly #filling = new Map<string, Filling>();
@@ -260,7 +260,7 @@ export class PackUploader {
     this.packs.push(stored);
   }
 
-  async #buffer(): Promise<Uint8Array> {
+  async #buffer(): Promise<PackBuffer> {
     const capacity = packCapacity(this.#targetBytes);
     const limit = Math.min(MAX_BUFFERS, Math.max(MIN_BUFFERS, Math.floor(BUFFER_MEMORY_BYTES / capacity)));
     for (;;) {
@@ -269,7 +269,7 @@ export class PackUploader {
       if (free) return free;
       if (this.#buffers < limit) {
         this.#buffers++;
-        return new Uint8Array(capacity);
+        return new Uint8Array(new SharedArrayBuffer(capacity));
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }

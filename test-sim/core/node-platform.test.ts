@@ -2,16 +2,19 @@
 /** What the host node adds to the ports, which have their own conformance suite: the lock, and a whole node. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer } from "node:tls";
 import type { AddressInfo } from "node:net";
 import { StorageError } from "../../firmware/core/io";
+import { FolderFile } from "../../firmware/platform/node/folder-file";
 import { FolderStorage } from "../../firmware/platform/node/folder-storage";
 import { LockedError, takeLock } from "../../firmware/platform/node/lock-file";
 import { runNode } from "../../firmware/platform/node/main";
 import type { NodeOptions } from "../../firmware/platform/node/main";
+import { WriteBehind } from "../../firmware/platform/node/write-behind";
+import { SLOTS } from "../../firmware/platform/node/write-behind-slots";
 import { FrameType, encodeFrame } from "../../firmware/protocol/frame";
 import { MAX_FRAME_BYTES } from "../../firmware/protocol/limits";
 import { welcome } from "../../firmware/protocol/link-messages";
@@ -51,6 +54,64 @@ describe("lock file", () => {
     const path = join(folder, "lock");
     writeFileSync(path, `${String(process.pid)} 1\n`);
     takeLock(path)();
+  });
+});
+
+describe("writing behind", () => {
+  const piece = new Uint8Array(64 * 1024).fill(7);
+
+  function open(flags: string, behind: WriteBehind): FolderFile {
+    const path = join(folder, "file");
+    writeFileSync(path, new Uint8Array(4 * piece.length));
+    const options = {
+      behind,
+      freeBytes: () => 1e9,
+      syncNames: (done: () => void) => {
+        process.nextTick(done);
+      },
+    };
+    return new FolderFile({ fd: openSync(path, flags), sizeBytes: 4 * piece.length, ...options });
+  }
+
+  const flush = (file: FolderFile): Promise<StorageError | undefined> =>
+    new Promise((resolve) => {
+      file.flush(resolve);
+    });
+
+  it("keeps the order of more writes than it has slots, and reads what was written", async () => {
+    const file = open("r+", new WriteBehind());
+    for (let i = 0; i < 5 * SLOTS; i++)
+      file.write(
+        piece.map(() => i),
+        0,
+      );
+    // small, and after the large ones
+    file.write(Uint8Array.of(99), 1);
+    const into = new Uint8Array(3);
+    file.read(into, 0);
+    assert.deepEqual([...into], [5 * SLOTS - 1, 99, 5 * SLOTS - 1]);
+    for (let i = 0; i < 3; i++) file.write(piece, i * piece.length);
+    assert.equal(await flush(file), undefined);
+    file.close();
+    assert.deepEqual(readFileSync(join(folder, "file")).subarray(0, piece.length), Buffer.from(piece));
+  });
+
+  it("writes nothing after a write that failed, and says so in the flush", async () => {
+    const behind = new WriteBehind();
+    const good = open("r+", behind);
+    const file = open("r", behind); // cannot be written: the system refuses
+    file.write(piece, 0);
+    assert.ok((await flush(file)) instanceof StorageError);
+    assert.throws(() => {
+      file.write(piece, 0);
+    }, StorageError);
+    assert.throws(() => {
+      file.read(new Uint8Array(1), 0);
+    }, StorageError);
+    file.close();
+    good.write(piece, 0);
+    assert.equal(await flush(good), undefined);
+    good.close();
   });
 });
 

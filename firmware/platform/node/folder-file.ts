@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
 /**
- * An open file of a folder storage. Reading forward in small pieces is served from one read-ahead buffer
+ * An open file of a folder storage. Large writes are handed to a thread; that one of them failed is thrown by the next
+ * call, and told by the flush, without which nothing counts as stored. Reading forward in small pieces is served from one read-ahead buffer
  * (READ_AHEAD_BYTES), so that a download does not cost a system call a frame.
  */
 import { closeSync, fdatasync, ftruncateSync, readSync, writeSync } from "node:fs";
 import { StorageError } from "../../core/io";
 import type { StorageErrorCode, StorageFile } from "../../core/io";
+import type { WriteBehind, WriteOwner } from "./write-behind";
+import { SLOT_BYTES } from "./write-behind-slots";
 
 const READ_AHEAD_BYTES = 256 * 1024;
 /** Requests from this size on go straight to the caller's buffer. */
 const DIRECT_READ_BYTES = 64 * 1024;
+/** Writes from this size on go to the thread. */
+const BEHIND_BYTES = 32 * 1024;
 /** Files that grow by no more than this get their blocks at once. */
 const FILLED_BYTES = 64 * 1024;
 
@@ -25,8 +30,12 @@ const CODES: Record<string, StorageErrorCode> = {
   EPERM: "readOnly",
 };
 
+let serials = 0;
+
 export class FolderFile implements StorageFile {
   readonly #fd: number;
+  readonly #behind: WriteBehind;
+  readonly #owner: WriteOwner;
   readonly #freeBytes: () => number;
   readonly #syncNames: (done: (error?: unknown) => void) => void;
   #sizeBytes: number;
@@ -40,10 +49,13 @@ export class FolderFile implements StorageFile {
   constructor(options: {
     fd: number;
     sizeBytes: number;
+    behind: WriteBehind;
     freeBytes(): number;
     syncNames(done: (error?: unknown) => void): void;
   }) {
     this.#fd = options.fd;
+    this.#behind = options.behind;
+    this.#owner = { fd: options.fd, serial: ++serials, failure: undefined };
     this.#freeBytes = () => options.freeBytes();
     this.#sizeBytes = options.sizeBytes;
     this.#syncNames = (done) => {
@@ -70,6 +82,8 @@ export class FolderFile implements StorageFile {
 
   read(into: Uint8Array, positionBytes: number): number {
     return this.#try(() => {
+      this.#behind.drain(this.#owner);
+      this.#throwFailure();
       const isForward = positionBytes === this.#nextRead;
       this.#nextRead = positionBytes + into.length;
       const isInside = positionBytes >= this.#aheadFrom && positionBytes + into.length <= this.#aheadTo;
@@ -92,9 +106,15 @@ export class FolderFile implements StorageFile {
     }
     this.#try(() => {
       this.#aheadTo = this.#aheadFrom;
-      for (let done = 0; done < bytes.length;) {
-        done += writeSync(this.#fd, bytes, done, bytes.length - done, positionBytes + done);
-      }
+      const isBehind =
+        bytes.length <= SLOT_BYTES && (bytes.length >= BEHIND_BYTES || this.#behind.isBusy(this.#owner));
+      if (!isBehind) this.#behind.drain(this.#owner);
+      this.#throwFailure();
+      if (isBehind) this.#behind.write(this.#owner, bytes, positionBytes);
+      else
+        for (let done = 0; done < bytes.length;) {
+          done += writeSync(this.#fd, bytes, done, bytes.length - done, positionBytes + done);
+        }
     });
   }
 
@@ -106,17 +126,30 @@ export class FolderFile implements StorageFile {
       if (this.#isClosed) closeSync(this.#fd);
       else done(error ? storageError(error) : undefined);
     };
-    fdatasync(this.#fd, (error) => {
-      if (error) ended(error);
-      else this.#syncNames(ended);
-    });
+    const sync = (): void => {
+      if (this.#owner.failure) {
+        process.nextTick(ended, this.#owner.failure);
+        return;
+      }
+      fdatasync(this.#fd, (error) => {
+        if (error) ended(error);
+        else this.#syncNames(ended);
+      });
+    };
+    if (this.#behind.isBusy(this.#owner)) void this.#behind.drained(this.#owner).then(sync);
+    else sync();
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#ahead = undefined;
+    this.#behind.drain(this.#owner);
     if (!this.#isFlushing) closeSync(this.#fd);
+  }
+
+  #throwFailure(): void {
+    if (this.#owner.failure) throw this.#owner.failure;
   }
 
   #readFully(into: Uint8Array, positionBytes: number): number {

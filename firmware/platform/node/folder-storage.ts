@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * The storage port over a folder of a file system with journal. Writes are synchronous and go to the operating system's
- * cache; a flush is an fdatasync in the background, followed by one of every folder whose names have changed.
+ * The storage port over a folder of a file system with journal. Writes go to the operating system's cache; a flush is an fdatasync in the background, followed by one of every folder whose names have changed.
  */
 import {
   closeSync,
@@ -21,9 +20,11 @@ import { dirname, join } from "node:path";
 import { StorageError } from "../../core/io";
 import type { DirectoryScan, Storage, StorageFile } from "../../core/io";
 import { FolderFile, storageError } from "./folder-file";
+import { WriteBehind } from "./write-behind";
 
 export class FolderStorage implements Storage {
   readonly #root: string;
+  readonly #behind = new WriteBehind();
   /** Folders whose names have changed since they were last synced. */
   readonly #changed = new Set<string>();
   #waiting: ((error?: unknown) => void)[] = [];
@@ -41,6 +42,7 @@ export class FolderStorage implements Storage {
       if (mode === "create") this.#changed.add(dirname(full));
       return new FolderFile({
         fd,
+        behind: this.#behind,
         sizeBytes: mode === "create" ? 0 : fstatSync(fd).size,
         freeBytes: () => this.space().freeBytes,
         syncNames: (done) => {
