@@ -34,6 +34,14 @@ export interface StoredFile {
   isStable: boolean;
 }
 
+/** A file being stored: its descriptor, its number in the journal, and what it consists of so far. */
+interface LargeFile {
+  file: number;
+  number: number;
+  builder: ContentBuilder;
+  sizeBytes: number;
+}
+
 export class FileStorer {
   hashedBytes = 0;
   readonly #cipher: ChunkCipher;
@@ -80,7 +88,7 @@ export class FileStorer {
   ): Promise<StoredFile> {
     const only = known[0];
     if (only?.id && only.lengthBytes === stat.sizeBytes && (await this.#uploader.isStored(only.id))) {
-      this.#note(key, [only]);
+      this.#journal.item(this.#journal.file(key), only);
       this.#onBytes(stat.sizeBytes);
       return { content: singleChunk(only.id), sizeBytes: stat.sizeBytes, isStable: true };
     }
@@ -98,8 +106,8 @@ export class FileStorer {
       closeSync(file);
     }
     if (count === 0) return { content: EMPTY_CONTENT, sizeBytes: 0, isStable };
-    const id = await this.#storeChunk(this.#window.bytes.subarray(0, count));
-    this.#note(key, [{ lengthBytes: count, id }]);
+    const number = this.#journal.file(key);
+    const id = await this.#storeChunk(this.#window.bytes.subarray(0, count), number);
     return { content: singleChunk(id), sizeBytes: count, isStable };
   }
 
@@ -117,17 +125,14 @@ export class FileStorer {
         return id;
       },
     });
-    const add = async (item: ChunkItem): Promise<void> => {
-      this.#journal.item(number, item);
-      await builder.add(item);
-    };
     const file = await openFile(
       toBytes(path),
       constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
     );
     try {
-      const isPrefixGood = await this.#storeKnown(file, known, stat.sizeBytes, add);
-      await this.#storeRest(file, builder.sizeBytes, stat.sizeBytes, add);
+      const large = { file, number, builder, sizeBytes: stat.sizeBytes };
+      const isPrefixGood = await this.#storeKnown(large, known);
+      await this.#storeRest(large);
       const isStable =
         isPrefixGood && builder.sizeBytes === stat.sizeBytes && fileKey(statOpenFile(file)) === key;
       return { content: await builder.finish(), sizeBytes: builder.sizeBytes, isStable };
@@ -137,40 +142,34 @@ export class FileStorer {
   }
 
   /** The chunks that a journal knows: those that are stored are passed over, the others read and stored. */
-  async #storeKnown(
-    file: number,
-    known: readonly ChunkItem[],
-    sizeBytes: number,
-    add: (item: ChunkItem) => Promise<void>,
-  ): Promise<boolean> {
+  async #storeKnown(large: LargeFile, known: readonly ChunkItem[]): Promise<boolean> {
+    const { file, number, builder, sizeBytes } = large;
     let at = 0;
     for (const item of known) {
       if (at + item.lengthBytes > sizeBytes) return false;
-      if (!item.id || (await this.#uploader.isStored(item.id))) this.#onBytes(item.lengthBytes);
-      else {
+      if (!item.id || (await this.#uploader.isStored(item.id))) {
+        this.#journal.item(number, item);
+        this.#onBytes(item.lengthBytes);
+      } else {
         const bytes = this.#window.bytes.subarray(0, item.lengthBytes);
         if ((await this.#read(file, 0, item.lengthBytes, at)) !== item.lengthBytes) return false;
-        const id = await this.#storeChunk(bytes);
+        const id = await this.#storeChunk(bytes, number);
         if (Buffer.compare(id, item.id) !== 0) {
-          await add({ lengthBytes: item.lengthBytes, id });
+          await builder.add({ lengthBytes: item.lengthBytes, id });
           return false;
         }
       }
-      await add(item);
+      await builder.add(item);
       at += item.lengthBytes;
     }
     return true;
   }
 
-  async #storeRest(
-    file: number,
-    from: number,
-    sizeBytes: number,
-    add: (item: ChunkItem) => Promise<void>,
-  ): Promise<void> {
+  async #storeRest(large: LargeFile): Promise<void> {
+    const { file, number, builder, sizeBytes } = large;
     const window = this.#window;
-    window.reset(from);
-    if (from >= sizeBytes) return;
+    window.reset(builder.sizeBytes);
+    if (builder.sizeBytes >= sizeBytes) return;
     const next = (): Promise<number> | number => {
       window.makeRoom();
       const wanted = Math.min(READ_BYTES, sizeBytes - window.fileOffset);
@@ -186,7 +185,7 @@ export class FileStorer {
         window.isEnd = count === 0 || window.fileOffset >= sizeBytes;
         reading = window.isEnd ? undefined : next();
         for (let piece = window.next(); piece; piece = window.next())
-          await add(await this.#storePiece(piece));
+          await builder.add(await this.#storePiece(piece, number));
         this.#signal?.throwIfAborted();
       }
     } finally {
@@ -195,28 +194,26 @@ export class FileStorer {
     }
   }
 
-  async #storePiece(piece: Piece): Promise<ChunkItem> {
+  async #storePiece(piece: Piece, number: number): Promise<ChunkItem> {
     const { start, lengthBytes, isHole } = piece;
-    if (!isHole)
-      return {
-        lengthBytes,
-        id: await this.#storeChunk(this.#window.bytes.subarray(start, start + lengthBytes)),
-      };
+    if (!isHole) {
+      const plaintext = this.#window.bytes.subarray(start, start + lengthBytes);
+      return { lengthBytes, id: await this.#storeChunk(plaintext, number) };
+    }
+    const hole = { lengthBytes, id: undefined };
+    this.#journal.item(number, hole);
     this.#onBytes(lengthBytes);
-    return { lengthBytes, id: undefined };
+    return hole;
   }
 
-  async #storeChunk(plaintext: Uint8Array): Promise<Uint8Array> {
+  /** `number` is the file's in the journal, which hears of the chunk first: no pack is sent with chunks it does not know. */
+  async #storeChunk(plaintext: Uint8Array, number: number): Promise<Uint8Array> {
     const id = this.#cipher.id(ChunkKind.data, plaintext);
     this.hashedBytes += plaintext.length;
+    this.#journal.item(number, { lengthBytes: plaintext.length, id });
     await this.#uploader.offer(ChunkKind.data, id, plaintext);
     this.#onBytes(plaintext.length);
     return id;
-  }
-
-  #note(key: string, items: readonly ChunkItem[]): void {
-    const number = this.#journal.file(key);
-    for (const item of items) this.#journal.item(number, item);
   }
 
   /** As much as there is, up to `length`. */

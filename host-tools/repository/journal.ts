@@ -181,9 +181,21 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** By their number in one journal. */
+type JournalFiles = Map<number, { key: string; items: ChunkItem[] }>;
+
 function readJournal(path: string, into: JournalContent): void {
   const bytes = readFileSync(path);
-  const files = new Map<number, ChunkItem[]>();
+  const files: JournalFiles = new Map();
+  readBatches(bytes, files, into);
+  // Of several pushes that were interrupted in one file, the one that came furthest knows most.
+  for (const { key, items } of files.values()) {
+    const known = into.files.get(key);
+    if (known ? items.length > known.length : into.files.size < MAX_FILES) into.files.set(key, items);
+  }
+}
+
+function readBatches(bytes: Buffer, files: JournalFiles, into: JournalContent): void {
   let at = 0;
   while (at + BATCH_HEADER_BYTES <= bytes.length) {
     const length = bytes.readUInt32BE(at);
@@ -201,7 +213,7 @@ function readJournal(path: string, into: JournalContent): void {
   }
 }
 
-function readRecord(type: number, body: Buffer, files: Map<number, ChunkItem[]>, into: JournalContent): void {
+function readRecord(type: number, body: Buffer, files: JournalFiles, into: JournalContent): void {
   if (type === RecordType.pack) {
     const sizeBytes = body.readUInt32BE(CHUNK_ID_BYTES + 1);
     const { chunks } = decodePackedChunks(body, CHUNK_ID_BYTES + 5, sizeBytes);
@@ -212,13 +224,13 @@ function readRecord(type: number, body: Buffer, files: Map<number, ChunkItem[]>,
       chunks,
     });
   } else if (type === RecordType.file) {
-    if (into.files.size >= MAX_FILES) return;
-    const items: ChunkItem[] = [];
-    files.set(body.readUInt32BE(0), items);
-    into.files.set(body.toString("latin1", 4), items);
+    if (files.size >= MAX_FILES) return;
+    files.set(body.readUInt32BE(0), { key: body.toString("latin1", 4), items: [] });
   } else if (type === RecordType.chunk) {
-    files.get(body.readUInt32BE(0))?.push({ lengthBytes: body.readUInt32BE(4), id: body.subarray(8) });
+    files.get(body.readUInt32BE(0))?.items.push({ lengthBytes: body.readUInt32BE(4), id: body.subarray(8) });
   } else if (type === RecordType.hole) {
-    files.get(body.readUInt32BE(0))?.push({ lengthBytes: Number(body.readBigUInt64BE(4)), id: undefined });
+    files
+      .get(body.readUInt32BE(0))
+      ?.items.push({ lengthBytes: Number(body.readBigUInt64BE(4)), id: undefined });
   }
 }
