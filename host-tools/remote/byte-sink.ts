@@ -12,9 +12,10 @@ export class ByteSink {
   #bytes: Uint8Array;
   #length = 0;
 
-  constructor(limitBytes: number) {
+  /** `into`: used for what arrives, as long as it fits in. */
+  constructor(limitBytes: number, into?: Uint8Array) {
     this.limitBytes = limitBytes;
-    this.#bytes = Buffer.allocUnsafeSlow(Math.min(limitBytes, EAGER_BYTES));
+    this.#bytes = into ?? Buffer.allocUnsafeSlow(Math.min(limitBytes, EAGER_BYTES));
   }
 
   get receivedBytes(): number {

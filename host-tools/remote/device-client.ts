@@ -204,13 +204,18 @@ export class DeviceClient {
 
   /**
    * At most `lengthBytes` of a blob from `offsetBytes`; fewer at its end. A blob read whole has been verified; a
-   * range has not, and its reader must.
+   * range has not, and its reader must. With `into` the answer is a view of it, if it is large enough.
    */
-  async get(id: Uint8Array, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+  async get(
+    id: Uint8Array,
+    offsetBytes: number,
+    lengthBytes: number,
+    into?: Uint8Array,
+  ): Promise<Uint8Array> {
     requireHash(id);
     requireRange(offsetBytes, lengthBytes);
     for (let tries = 0; ; tries++) {
-      const { bytes, sizeBytes } = await this.#fetch(id, offsetBytes, lengthBytes);
+      const { bytes, sizeBytes } = await this.#fetch(id, offsetBytes, lengthBytes, into);
       const isWhole = offsetBytes === 0 && bytes.length === sizeBytes;
       if (!isWhole || isSame(hashOf([bytes]), id)) return bytes;
       if (tries > 0) throw this.#corrupted(id);
@@ -319,8 +324,9 @@ export class DeviceClient {
     id: Uint8Array,
     offsetBytes: number,
     lengthBytes: number,
+    into?: Uint8Array,
   ): Promise<{ bytes: Uint8Array; sizeBytes: number }> {
-    const sink = new ByteSink(lengthBytes);
+    const sink = new ByteSink(lengthBytes, into);
     const sizeBytes = await this.#pool.ask(
       async (session) => {
         const before = sink.receivedBytes;

@@ -81,7 +81,14 @@ export class RelayConnection {
     this.#options = options;
     this.stats = options.stats ?? newTrafficStats();
     this.#resumed = options.sessions?.get(sessionKey(relay, identity));
-    this.#socket = connectTls({ relay, identity, session: this.#resumed?.session });
+    this.#socket = connectTls({
+      relay,
+      identity,
+      session: this.#resumed?.session,
+      onData: (bytes) => {
+        this.#receive(bytes);
+      },
+    });
     this.#writer = new LinkWriter({
       socket: this.#socket,
       stats: this.stats,
@@ -239,9 +246,6 @@ export class RelayConnection {
     socket.on("secureConnect", () => {
       this.#onSecured();
     });
-    socket.on("data", (bytes: Buffer) => {
-      this.#receive(bytes);
-    });
   }
 
   #onSecured(): void {
@@ -281,7 +285,7 @@ export class RelayConnection {
 
   // ---------------------------------------------------------------- receiving
 
-  #receive(bytes: Buffer): void {
+  #receive(bytes: Uint8Array): void {
     if (this.#whyClosed) return;
     this.#heartbeat?.heard();
     this.stats.bytesReceived += bytes.length;

@@ -6,7 +6,7 @@
  */
 
 import { X509Certificate, createHash } from "node:crypto";
-import { isIP } from "node:net";
+import { type OnReadOpts, isIP } from "node:net";
 import tls from "node:tls";
 import { identityFromAltName } from "../certs/roles";
 import { Refusal } from "../refusal";
@@ -102,11 +102,25 @@ export interface RelayTlsOptions {
   relay: RelayAddress;
   identity: ClientIdentity;
   session: Buffer | undefined;
+  /** What has come: a view, valid during the call. */
+  onData: (bytes: Uint8Array) => void;
 }
 
+/** Everything that comes lands here, again and again: a buffer for each record would be most of the garbage of a pull. */
+const INCOMING_BYTES = 64 * 1024;
+
 /** Starts the handshake. Throws what OpenSSL says of PEM it cannot use. */
-export function connectTls({ relay, identity, session }: RelayTlsOptions): tls.TLSSocket {
-  const options: tls.ConnectionOptions = {
+export function connectTls({ relay, identity, session, onData }: RelayTlsOptions): tls.TLSSocket {
+  const incoming = Buffer.allocUnsafeSlow(INCOMING_BYTES);
+  const onread: OnReadOpts = {
+    buffer: incoming,
+    callback: (count) => {
+      onData(incoming.subarray(0, count));
+      return true;
+    },
+  };
+  const options: tls.ConnectionOptions & { onread: OnReadOpts } = {
+    onread,
     host: relay.host,
     port: relay.port,
     key: identity.key,

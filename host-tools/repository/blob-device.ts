@@ -36,7 +36,8 @@ export interface BlobDevice {
   has(ids: readonly Uint8Array[]): Promise<boolean[]>;
   /** `parts` one after the other are the blob. They must not change until the promise settles. */
   put(id: Uint8Array, parts: readonly Uint8Array[]): Promise<PutResult>;
-  get(id: Uint8Array, offsetBytes: number, lengthBytes: number): Promise<Uint8Array>;
+  /** With `into` the answer may be a view of it. */
+  get(id: Uint8Array, offsetBytes: number, lengthBytes: number, into?: Uint8Array): Promise<Uint8Array>;
   list(): AsyncIterable<{ id: Uint8Array; sizeBytes: number }>;
   /** How many were deleted. */
   delete(ids: readonly Uint8Array[]): Promise<number>;

@@ -61,6 +61,8 @@ interface Range {
 export class ChunkFetcher {
   receivedBytes = 0;
   readonly #freeSlabs: Buffer[] = [];
+  /** What ranges are received into: at most PARALLEL for each fetch under way. */
+  readonly #freeRanges: Buffer[] = [];
   readonly #cipher: ChunkCipher;
   readonly #reader: ChunkReader;
   readonly #onReceived: () => void;
@@ -144,10 +146,13 @@ export class ChunkFetcher {
     const [first] = chunks;
     if (!first) return;
     this.#signal?.throwIfAborted();
+    // One chunk alone may be larger.
+    const into = end - from <= MAX_RANGE_BYTES ? this.#rangeBuffer() : undefined;
     let bytes: Uint8Array;
     try {
-      bytes = await device.get(first.pack.id, from, end - from);
+      bytes = await device.get(first.pack.id, from, end - from, into);
     } catch (error) {
+      if (into) this.#freeRanges.push(into);
       if (!(error instanceof Refusal) || error.kind === "interrupted") throw error;
       failed.push(...chunks.map((chunk) => chunk.id));
       return;
@@ -163,7 +168,12 @@ export class ChunkFetcher {
         failed.push(id);
       }
     }
+    if (into) this.#freeRanges.push(into);
     this.#onReceived();
+  }
+
+  #rangeBuffer(): Buffer {
+    return this.#freeRanges.pop() ?? Buffer.allocUnsafeSlow(MAX_RANGE_BYTES);
   }
 
   async #fetchAlone(id: Uint8Array): Promise<Uint8Array | Refusal> {
