@@ -70,7 +70,11 @@ if (!process.argv.includes("--if-stale") || (await isStale())) {
     format: "esm",
     platform: "node",
     target: "node20",
-    packages: "external",
+    // One file loads in a fifth of the time of a package's forty; native modules cannot be bundled.
+    external: ["@node-rs/argon2"],
+    banner: {
+      js: 'import { createRequire as cofferRequire } from "node:module"; const require = cofferRequire(import.meta.url);',
+    },
     sourcemap: true,
     legalComments: "none",
     metafile: true,
