@@ -139,6 +139,14 @@ describe("DeviceClient", () => {
     assert.equal(store.blobs.size, 20);
   });
 
+  it("leaves half of a device's channels to others once it knows how many there are", async () => {
+    const client = await open();
+    assert.equal((await client.status()).maxChannels, 4);
+    const blobs = Array.from({ length: 20 }, () => randomBytes(300_000));
+    await Promise.all(blobs.map((blob) => client.put(idOf(blob), [blob])));
+    assert.equal(peer.peakChannels, 2);
+  });
+
   describe("logs", () => {
     const log = randomBytes(32);
 

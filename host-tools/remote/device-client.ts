@@ -122,7 +122,10 @@ export class DeviceClient {
   }
 
   async status(): Promise<DeviceStatus> {
-    return this.#pool.ask((session) => session.request(verbs.status, {}));
+    const status = await this.#pool.ask((session) => session.request(verbs.status, {}));
+    // A board has four channels, and is not there for one client alone.
+    this.#pool.limitChannels(Math.max(1, status.maxChannels >> 1));
+    return status;
   }
 
   // ---------------------------------------------------------------- blobs

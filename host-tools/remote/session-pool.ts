@@ -73,6 +73,8 @@ export class SessionPool {
   /** One, and those that are going away. */
   readonly #links = new Set<RelayConnection>();
   #limit: number;
+  /** What it takes at most of a device that others use as well. */
+  #share = Infinity;
   /** Tasks that are with a session. */
   #running = 0;
   #isOpening = false;
@@ -128,6 +130,11 @@ export class SessionPool {
   noteProgress(): void {
     this.#troubleSinceMs = undefined;
     this.#failures = 0;
+  }
+
+  /** No more channels than this from now on; those that are open stay until they are idle. */
+  limitChannels(channels: number): void {
+    this.#share = channels;
   }
 
   async close(why = interrupted(`the connection to ${this.#options.device} was closed`)): Promise<void> {
@@ -263,7 +270,7 @@ export class SessionPool {
   // ---------------------------------------------------------------- sessions
 
   #grow(): void {
-    const isFull = this.#sessions.size >= this.#limit;
+    const isFull = this.#sessions.size >= Math.min(this.#limit, this.#share);
     if (this.#whyClosed || this.#isOpening || this.#retryTimer !== undefined || isFull) return;
     this.#isOpening = true;
     void this.#openOne()

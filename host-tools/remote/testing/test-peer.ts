@@ -39,6 +39,8 @@ export interface TestPeerOptions {
 }
 
 export class TestPeer {
+  /** Open at once on one connection. */
+  peakChannels = 0;
   readonly stores: Map<string, MemoryStore>;
   readonly links = new Set<TestLink>();
   readonly options: TestPeerOptions;
@@ -242,6 +244,7 @@ export class TestLink {
     };
     channel.device.maxPayloadBytes = maxFrameBytes;
     this.#channels.set(id, channel);
+    this.#peer.peakChannels = Math.max(this.#peer.peakChannels, this.#channels.size);
     const { windowBytes = 65536, maxFrameBytes: takes = 4096 } = options;
     this.send(FrameType.accept, id, messages.accept, { creditBytes: windowBytes, maxFrameBytes: takes });
   }
