@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /**
  * The yardstick of the push benchmark: bytes from one process through a second to a third, mutual TLS on both hops,
- * nothing else. No framing, no hashing, no disk. Run as `two-hop-pipe.ts sink|middle|source ...` by `bench/push.ts`.
+ * nothing else. No framing, no hashing, and no disk, unless the source is given a file to send and the sink one to
+ * store. Run as `two-hop-pipe.ts sink|middle|source ...` by `bench/push.ts`.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { fsyncSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import tls from "node:tls";
 
 interface Material {
@@ -16,7 +17,7 @@ interface Material {
   clientAuthority: string;
 }
 
-const [role = "", materialFile = "", ...numbers] = process.argv.slice(2);
+const [role = "", materialFile = "", ...rest] = process.argv.slice(2);
 const material = JSON.parse(readFileSync(materialFile, "utf8")) as Material;
 const server = {
   key: material.serverKey,
@@ -43,30 +44,41 @@ function listen(handler: (socket: tls.TLSSocket) => void): void {
 
 if (role === "sink") {
   // counts to the agreed number of bytes, then answers one byte
-  const expected = Number(numbers[0]);
+  const [expected, path] = [Number(rest[0]), rest[1]];
   listen((socket) => {
     let received = 0;
+    const file = path === undefined ? undefined : openSync(path, "w");
     socket.on("data", (chunk: Buffer) => {
       received += chunk.length;
-      if (received >= expected) socket.end("k");
+      if (file !== undefined) writeSync(file, chunk);
+      if (received < expected) return;
+      if (file !== undefined) fsyncSync(file);
+      socket.end("k");
     });
   });
 } else if (role === "middle") {
-  const sinkPort = Number(numbers[0]);
+  const sinkPort = Number(rest[0]);
   listen((socket) => {
     const next = tls.connect({ ...client, port: sinkPort });
     socket.pipe(next);
     next.pipe(socket);
   });
 } else if (role === "source") {
-  const [middlePort = 0, totalBytes = 0] = numbers.map(Number);
-  const block = randomBytes(256 * 1024);
+  const [middlePort, totalBytes, path] = [Number(rest[0]), Number(rest[1]), rest[2]];
+  const file = path === undefined ? undefined : openSync(path, "r");
+  const blockBytes = 256 * 1024;
+  const noise = randomBytes(blockBytes);
+  const nextBlock = (): Buffer => {
+    if (file === undefined) return noise;
+    const block = Buffer.allocUnsafe(blockBytes);
+    return block.subarray(0, readSync(file, block));
+  };
   const started = performance.now();
   const socket = tls.connect({ ...client, port: middlePort }, () => {
     let sent = 0;
     const pump = (): void => {
       while (sent < totalBytes) {
-        const piece = totalBytes - sent < block.length ? block.subarray(0, totalBytes - sent) : block;
+        const piece = nextBlock().subarray(0, totalBytes - sent);
         sent += piece.length;
         if (!socket.write(piece)) {
           socket.once("drain", pump);
