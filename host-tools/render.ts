@@ -69,7 +69,7 @@ export class Output {
    */
   async progress(title: string, totalBytes: number, format = formatBytes): Promise<Progress> {
     if (!this.showsProgress) return silentProgress;
-    const { SingleBar } = await import("cli-progress");
+    const { SingleBar } = (await import("cli-progress")).default;
     return new TerminalProgress(
       new SingleBar({
         stream: this.#stderr,
