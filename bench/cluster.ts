@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** A relay and host nodes as real processes, started through the CLI with a state folder of their own. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { randomFillSync } from "node:crypto";
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -10,6 +11,7 @@ import { State } from "../host-tools/state";
 import { type ProcessFigures, readFigures } from "./process-figures";
 
 const cli = join(dirname(fileURLToPath(import.meta.url)), "..", "host-tools", "bin", "coffer.js");
+const MIB = 1024 * 1024;
 export const PASSPHRASE = "bench bench bench";
 const FIGURES_EVERY_MS = 20;
 const READY_WITHIN_MS = 20_000;
@@ -107,6 +109,22 @@ export class Cluster {
       }
     }
   }
+}
+
+export function writeRandom(path: string, mebibytes: number): void {
+  const file = openSync(path, "w");
+  const block = Buffer.alloc(4 * MIB);
+  for (let written = 0; written < mebibytes; written += 4) {
+    randomFillSync(block);
+    writeSync(file, block, 0, Math.min(4, mebibytes - written) * MIB);
+  }
+  closeSync(file);
+}
+
+/** A virtual machine gets memory from its host page by page, slowly: that is done here, before the clock runs. */
+export function warm(path: string, mebibytes: number): void {
+  writeRandom(`${path}.warm`, 2 * mebibytes);
+  rmSync(`${path}.warm`);
 }
 
 export function memoryFolder(): string {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /** What idle devices cost a relay, and whether a push notices them. */
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeKey, makeLeaf } from "../host-tools/certs/certificate";
-import { Cluster, median, memoryFolder } from "./cluster";
+import { Cluster, median, memoryFolder, warm, writeRandom } from "./cluster";
 import { readFigures } from "./process-figures";
 
 const program = join(dirname(fileURLToPath(import.meta.url)), "idle-devices.ts");
@@ -59,7 +58,8 @@ async function pushes(cluster: Cluster, runs: number, label: string): Promise<nu
   const seconds: number[] = [];
   for (let run = 0; run < runs; run++) {
     const source = join(cluster.folder, "idle.bin");
-    writeFileSync(source, randomBytes(PUSH_MIB * 1024 * 1024));
+    writeRandom(source, PUSH_MIB);
+    warm(source, PUSH_MIB);
     seconds.push((await cluster.run(["push", source, "--to", `/${label}${run}`, "--quiet"])).seconds);
   }
   return median(seconds);

@@ -4,11 +4,11 @@
  * same bytes in the same run: the ratio is the figure, the seconds belong to the machine.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash, randomFillSync } from "node:crypto";
-import { closeSync, openSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Cluster, median, memoryFolder } from "./cluster";
+import { Cluster, median, memoryFolder, warm, writeRandom } from "./cluster";
 import { readFigures } from "./process-figures";
 
 const MIB = 1024 * 1024;
@@ -84,22 +84,6 @@ function figuresOf(child: ChildProcess): string {
   return figures === undefined
     ? "gone"
     : `peak ${figures.peakMiB.toFixed(0)} MiB, ${figures.cpuSeconds.toFixed(2)} s of CPU in all`;
-}
-
-function writeRandom(path: string, mebibytes: number): void {
-  const file = openSync(path, "w");
-  const block = Buffer.alloc(4 * MIB);
-  for (let written = 0; written < mebibytes; written += 4) {
-    randomFillSync(block);
-    writeSync(file, block, 0, Math.min(4, mebibytes - written) * MIB);
-  }
-  closeSync(file);
-}
-
-/** A virtual machine gets memory from its host page by page, slowly: that is done here, before the clock runs. */
-function warm(path: string, mebibytes: number): void {
-  writeRandom(`${path}.warm`, 2 * mebibytes);
-  rmSync(`${path}.warm`);
 }
 
 function digestOf(path: string): string {

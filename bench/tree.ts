@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-/** Small files: the same number of bytes as ever more files, and the round trips each push took. */
+/** Small files: the same bytes as ever more files, and the round trips each push took: those of its packs alone. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { openRepository } from "../host-tools/open-repository";
 import { Cluster, PASSPHRASE, memoryFolder } from "./cluster";
+
+const TOTAL_MIB = 120;
 
 export async function benchTree(options: {
   counts: readonly number[];
@@ -14,7 +16,7 @@ export async function benchTree(options: {
   try {
     await cluster.start();
     await cluster.startNode("bench");
-    options.print("small files, 6 KiB each, folders of 20");
+    options.print(`${TOTAL_MIB} MiB of small files, folders of 20`);
     for (const count of options.counts) {
       const folder = join(cluster.folder, `tree${count}`);
       makeTree(folder, count);
@@ -48,9 +50,10 @@ export async function benchTree(options: {
 }
 
 function makeTree(folder: string, count: number): void {
+  const bytes = Math.floor((TOTAL_MIB * 1024 * 1024) / count);
   for (let i = 0; i < count; i++) {
     const parent = join(folder, `folder${Math.floor(i / 20)}`);
     if (i % 20 === 0) mkdirSync(parent, { recursive: true });
-    writeFileSync(join(parent, `file${i}`), randomBytes(6 * 1024));
+    writeFileSync(join(parent, `file${i}`), randomBytes(bytes));
   }
 }
