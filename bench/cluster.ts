@@ -8,19 +8,12 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { State } from "../host-tools/state";
-import { type ProcessFigures, readFigures } from "./process-figures";
+import { type RunResult, runMeasured } from "./process-figures";
 
 const cli = join(dirname(fileURLToPath(import.meta.url)), "..", "host-tools", "bin", "coffer.js");
 const MIB = 1024 * 1024;
 export const PASSPHRASE = "bench bench bench";
-const FIGURES_EVERY_MS = 20;
 const READY_WITHIN_MS = 20_000;
-
-export interface RunResult {
-  output: string;
-  seconds: number;
-  figures: ProcessFigures;
-}
 
 export class Cluster {
   /** Everything of this cluster: state, cards. In memory where the system has /dev/shm, so that no disk is measured. */
@@ -58,29 +51,7 @@ export class Cluster {
 
   /** Runs one command to its end; an exit status other than 0 is an error with what it printed. */
   async run(words: readonly string[]): Promise<RunResult> {
-    const started = performance.now();
-    const child = spawn(cli, words, {
-      env: this.#environment(),
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let output = "";
-    let complaint = "";
-    child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
-    let figures: ProcessFigures = { peakMiB: 0, residentMiB: 0, cpuSeconds: 0 };
-    const sampler = setInterval(() => {
-      const read = readFigures(child.pid ?? 0);
-      // an ended process that nobody has waited for yet has no memory
-      if (read && read.peakMiB > 0) figures = read;
-    }, FIGURES_EVERY_MS);
-    const status = await new Promise<number | null>((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", resolve);
-    }).finally(() => {
-      clearInterval(sampler);
-    });
-    if (status !== 0) throw new Error(`coffer ${words.join(" ")}: status ${String(status)}\n${complaint}`);
-    return { output, seconds: (performance.now() - started) / 1000, figures };
+    return runMeasured(cli, words, this.#environment());
   }
 
   close(): void {
@@ -131,7 +102,7 @@ export function memoryFolder(): string {
   return process.env.COFFER_BENCH_FOLDER ?? (process.platform === "linux" ? "/dev/shm" : tmpdir());
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();

@@ -3,16 +3,15 @@
  * Push and pull of incompressible data through the relay to a host node, beside a bare two-hop mutual-TLS pipe of the
  * same bytes in the same run: the ratio is the figure, the seconds belong to the machine.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { closeSync, openSync, readSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { Cluster, median, memoryFolder, warm, writeRandom } from "./cluster";
+import { startPipeEnd, writePipeMaterial } from "./pipe-process";
 import { readFigures } from "./process-figures";
 
 const MIB = 1024 * 1024;
-const pipeProgram = join(dirname(fileURLToPath(import.meta.url)), "two-hop-pipe.ts");
 
 export async function benchPush(options: {
   mebibytes: number;
@@ -24,7 +23,7 @@ export async function benchPush(options: {
   try {
     const relay = await cluster.start();
     const node = await cluster.startNode("bench");
-    const material = await writeMaterial(cluster);
+    const material = await writePipeMaterial(cluster);
     const source = join(cluster.folder, "source.bin");
     const pipes: number[] = [];
     const filePipes: number[] = [];
@@ -96,28 +95,6 @@ function digestOf(path: string): string {
   return hash.digest("hex");
 }
 
-/** Keys and chains for the pipe: those of the cluster, so that both sides pay for the same ciphers. */
-async function writeMaterial(cluster: Cluster): Promise<string> {
-  const [relayName = ""] = await cluster.state.listIdentities("relay");
-  const [clientName = ""] = await cluster.state.listIdentities("client");
-  const server = await cluster.state.loadIdentity("relay", relayName);
-  const client = await cluster.state.loadIdentity("client", clientName);
-  const path = join(cluster.folder, "pipe.json");
-  writeFileSync(
-    path,
-    JSON.stringify({
-      serverKey: server.key,
-      serverChain: server.chain,
-      serverAuthority: client.ca,
-      clientKey: client.key,
-      clientChain: client.chain,
-      clientAuthority: server.ca,
-    }),
-    { mode: 0o600 },
-  );
-  return path;
-}
-
 /** Seconds from the source's first byte to the sink's word that it has the last. */
 async function runPipe(
   material: string,
@@ -126,18 +103,9 @@ async function runPipe(
 ): Promise<number> {
   const children: ChildProcess[] = [];
   const start = async (...words: string[]): Promise<string> => {
-    const child = spawn(process.execPath, ["--import", "tsx", pipeProgram, ...words], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const { child, line } = await startPipeEnd(words);
     children.push(child);
-    return new Promise((resolve, reject) => {
-      child.stdout.once("data", (chunk: Buffer) => {
-        resolve(chunk.toString().trim());
-      });
-      child.once("exit", (status) => {
-        if (status !== 0) reject(new Error(`pipe: status ${String(status)}`));
-      });
-    });
+    return line;
   };
   try {
     const sinkPort = await start("sink", material, String(bytes), ...(files ? [files.stored] : []));
