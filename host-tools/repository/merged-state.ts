@@ -88,7 +88,7 @@ export function emptyRoot(): TreeEntry {
   return makeEntry({ name: "", type: EntryType.directory, mode: 0o755 });
 }
 
-function compareOrder(a: EntryBody, b: EntryBody): number {
+export function compareOrder(a: EntryBody, b: EntryBody): number {
   return a.lamport - b.lamport || Buffer.compare(a.writer, b.writer) || a.sequence - b.sequence;
 }
 
