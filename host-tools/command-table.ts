@@ -76,6 +76,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => forgetTypes((await import("./commands/df")).command),
   },
   {
+    command: "prune",
+    describe: "Free what no kept version needs",
+    load: async () => forgetTypes((await import("./commands/prune")).command),
+  },
+  {
     command: "shell",
     describe: "An interactive prompt on the repository, or the same commands from a pipe",
     load: async () => forgetTypes((await import("./commands/shell")).command),

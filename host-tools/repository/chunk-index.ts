@@ -15,6 +15,10 @@ export interface IndexedPack {
   readonly sizeBytes: number;
   /** Names of the devices that said they have it. */
   devices: ReadonlySet<string>;
+  /** It is going to be deleted: what is in it can be read, but nothing new may rely on it. */
+  isCondemned: boolean;
+  /** It was deleted on purpose. */
+  isDropped: boolean;
   /** Of its chunks in the index. */
   readonly firstEntry: number;
   readonly chunkCount: number;
@@ -49,13 +53,35 @@ export class ChunkIndex {
     return number === undefined ? undefined : this.packs[number];
   }
 
+  /**
+   * Sets the bit of a chunk in every pack that has it; `bits` has `size` bits. False when it was set before, undefined
+   * when no pack has the chunk.
+   */
+  mark(id: Uint8Array, bits: Uint8Array): boolean | undefined {
+    let isNew: boolean | undefined;
+    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
+      const entry = (this.#slots[slot] ?? 0) - 1;
+      if (entry < 0) return isNew;
+      if (!this.#isId(entry, id)) continue;
+      const bit = 1 << (entry & 7);
+      const byte = bits[entry >> 3] ?? 0;
+      isNew ??= false;
+      if ((byte & bit) !== 0) continue;
+      bits[entry >> 3] = byte | bit;
+      isNew = true;
+    }
+  }
+
   /** Adds a pack and its chunks, or only the devices when it is known. */
   add(pack: Pack, devices: ReadonlySet<string>): void {
     const key = packKey(pack.id);
     const known = this.#packNumbers.get(key);
     if (known !== undefined) {
       const indexed = this.packs[known];
-      if (indexed) indexed.devices = union(indexed.devices, devices);
+      if (indexed) {
+        indexed.devices = union(indexed.devices, devices);
+        indexed.isDropped = false;
+      }
       return;
     }
     const number = this.packs.length;
@@ -64,6 +90,8 @@ export class ChunkIndex {
       stream: pack.stream,
       sizeBytes: pack.sizeBytes,
       devices,
+      isCondemned: false,
+      isDropped: false,
       firstEntry: this.#count,
       chunkCount: pack.chunks.length,
     });

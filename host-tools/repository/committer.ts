@@ -28,6 +28,7 @@ import {
   MAX_BODY_BYTES,
   MAX_INDEX_BLOBS,
   type Operation,
+  changesTree,
   encodeDetail,
   exportPublicKey,
   sealEntry,
@@ -36,6 +37,7 @@ import type { LogBook } from "./log-book";
 import type { MergedState } from "./merged-state";
 import type { PackUploader, StoredPack } from "./pack-uploader";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
+import { CondemnedMeanwhile } from "./pack-fate";
 import { type TreeEntry, encodeEntry } from "./tree";
 import type { TreeEditor } from "./tree-edit";
 import type { TreeStore } from "./tree-store";
@@ -72,19 +74,23 @@ export class Committer {
 
   /**
    * False when the operations change nothing: then nothing was written. `folders` are those that must be readable from
-   * each target alone, with the ones above them.
+   * each target alone, with the ones above them. Throws CondemnedMeanwhile when packs that were there at the time of
+   * `condemnations` may be deleted, also when that was seen only after the entry was written: then again is right, too.
    */
   async commit(
     operations: readonly Operation[],
     folders: readonly (readonly ByteString[])[],
     uploader: PackUploader,
+    condemnations: number,
   ): Promise<boolean> {
     return this.#locked(async () => {
-      const { state, editor, refresh } = this.#context;
+      const { state, editor, refresh, indexLoader } = this.#context;
+      const { fate } = indexLoader;
       await refresh();
+      if (fate.condemnations !== condemnations) throw new CondemnedMeanwhile();
       let root = state.root;
       for (const operation of operations) root = await editor.apply(root, operation);
-      const isSameState = isSame(root, state.root);
+      const isSameState = isSame(root, state.root) && operations.every(changesTree);
       for (const folder of folders) await this.#storeFolders(root, folder, uploader);
       if (isSameState) await uploader.flush();
       if (isSameState && uploader.packs.length === 0) {
@@ -92,7 +98,9 @@ export class Committer {
         return false;
       }
       await this.#write(root, operations, uploader);
-      await state.compute();
+      await refresh();
+      const own = operations.some(({ op }) => op === "condemn") ? 1 : 0;
+      if (fate.condemnations !== condemnations + own) throw new CondemnedMeanwhile();
       return true;
     });
   }

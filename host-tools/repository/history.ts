@@ -4,7 +4,7 @@
  * hash of its entry, so it names the same state on every computer. docs/repository.md "Versions".
  */
 
-import type { EntryBody } from "./log-entry";
+import { type EntryBody, changesTree } from "./log-entry";
 import type { LogBook } from "./log-book";
 import { type MergedState, compareOrder } from "./merged-state";
 import { type TreeEntry, decodeEntry } from "./tree";
@@ -28,12 +28,12 @@ export class History {
     this.#state = options.state;
   }
 
-  /** Newest first. Entries without operations only carry a long index and are no versions. */
+  /** Newest first. Entries that leave the files as they are, for example with a part of a long index, are no versions. */
   async versions(): Promise<Version[]> {
     const versions: Version[] = [];
     for (const log of this.#logs.logs.values())
       for (const body of log.bodies) {
-        if ((await this.#state.detail(body)).operations.length === 0) continue;
+        if (!(await this.#state.detail(body)).operations.some(changesTree)) continue;
         const hash = log.headAt(body.sequence + 1) ?? new Uint8Array(0);
         const root = decodeEntry(body.root, { isRoot: true });
         versions.push({ id: Buffer.from(hash).toString("hex"), body, root, writer: log.name });

@@ -12,13 +12,17 @@ import { Refusal } from "../refusal";
 import type { BlobDevice } from "./blob-device";
 import type { ChunkIndex } from "./chunk-index";
 import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
-import type { EntryBody } from "./log-entry";
+import type { EntryBody, EntryDetail } from "./log-entry";
+import { PackFate } from "./pack-fate";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
 
 const PARALLEL = 8;
 
 export class IndexLoader {
+  readonly fate: PackFate;
+  /** No index blob was unreadable so far. */
+  isComplete = true;
   readonly #keys: RepositoryKeys;
   readonly #index: ChunkIndex;
   readonly #devices: readonly BlobDevice[];
@@ -39,6 +43,7 @@ export class IndexLoader {
   }) {
     this.#keys = options.keys;
     this.#index = options.index;
+    this.fate = new PackFate(options.index);
     this.#devices = options.devices;
     this.#folder = options.folder;
     this.#forgotten = options.forgotten;
@@ -47,10 +52,12 @@ export class IndexLoader {
   }
 
   /** Takes up what the logs have gained since the last call. */
-  async load(logs: Iterable<WriterLog>): Promise<void> {
+  async load(logs: Iterable<WriterLog>, detailOf: (entry: EntryBody) => Promise<EntryDetail>): Promise<void> {
     const waiting: { body: EntryBody; id: Uint8Array }[] = [];
+    const fresh: EntryBody[] = [];
     for (const log of logs) {
       for (const body of log.bodies.slice(this.#done.get(log) ?? 0)) {
+        fresh.push(body);
         if (!(body.index instanceof Uint8Array)) for (const id of body.index) waiting.push({ body, id });
         else if (body.index.length > 0) this.#add(decodeIndex(body.index), body);
       }
@@ -61,6 +68,8 @@ export class IndexLoader {
         this.#add(await this.#blob(next.id, next.body), next.body);
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
+    // Only now: a long list of operations lies in a pack itself.
+    for (const body of fresh) this.fate.apply(body, (await detailOf(body)).operations);
   }
 
   /** Keeps an index blob that was just made. */
@@ -78,6 +87,7 @@ export class IndexLoader {
     /** Shared by all packs of the same devices: mostly one set for each entry. */
     const sets = new Map<number, ReadonlySet<string>>();
     for (const pack of packs) {
+      if (!this.fate.isStored(pack.id, body)) continue;
       let devices = sets.get(pack.deviceMask);
       if (!devices) {
         devices = new Set(
@@ -86,6 +96,8 @@ export class IndexLoader {
         sets.set(pack.deviceMask, devices);
       }
       this.#index.add(pack, devices);
+      const indexed = this.#index.packById(pack.id);
+      if (indexed) indexed.isCondemned = this.fate.isCondemned(pack.id);
     }
   }
 
@@ -114,6 +126,7 @@ export class IndexLoader {
     this.#onWarning(
       `index blob ${name} is on none of the connected devices (it was stored on ${body.devices.join(", ")}): some files cannot be read now`,
     );
+    this.isComplete = false;
     return [];
   }
 

@@ -45,7 +45,19 @@ export type Operation =
   | { op: "put"; folder: Uint8Array[]; node: Uint8Array }
   | { op: "mkdir"; path: Uint8Array[]; node: Uint8Array }
   | { op: "remove"; path: Uint8Array[] }
-  | { op: "move"; from: Uint8Array[]; to: Uint8Array[] };
+  | { op: "move"; from: Uint8Array[]; to: Uint8Array[] }
+  /** Nobody may rely on these packs any more: they are going to be deleted. */
+  | { op: "condemn"; packs: Uint8Array[] }
+  /** These packs are gone from every device. */
+  | { op: "drop"; packs: Uint8Array[] };
+
+/** Of one operation; more take several. */
+export const MAX_OPERATION_PACKS = 4096;
+
+/** Operations on packs leave the files as they are. */
+export function changesTree(operation: Operation): boolean {
+  return operation.op !== "condemn" && operation.op !== "drop";
+}
 
 /** The head of another writer's log that the writer of the entry had seen. */
 export interface SeenHead {
@@ -235,6 +247,14 @@ function readOperation(value: unknown): Operation {
       return { op: "remove", path: path("path") };
     case "move":
       return { op: "move", from: path("from"), to: path("to") };
+    case "condemn":
+    case "drop":
+      return {
+        op: record["op"],
+        packs: asArray(record["packs"], MAX_OPERATION_PACKS, "packs").map((id) =>
+          asBytes(id, HASH_BYTES, HASH_BYTES, "packs"),
+        ),
+      };
     default:
       throw new DataError("type", "operation that this version does not know");
   }

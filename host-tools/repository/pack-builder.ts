@@ -2,7 +2,7 @@
 /**
  * Fills one pack in memory. Pieces of files lie in their place as plaintext until the pack is full and `sealPack` (in a
  * worker, for large packs) seals and hashes them all; everything else is sealed at once. The bytes depend only on the
- * chunks and their order, so that a pack that was interrupted is built again bit for bit.
+ * chunks, their order and the variant, so that a pack that was interrupted is built again bit for bit.
  */
 
 import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
@@ -16,7 +16,8 @@ import {
   type Pack,
   type PackStream,
   type PackedChunk,
-  encodePackedChunks,
+  VARIANT_BYTES,
+  encodePackIndex,
   packIndexBinding,
   packTrailer,
   sealIndex,
@@ -26,7 +27,7 @@ import { copyBytes } from "./copy-bytes";
 import { type UnsealedChunk, sealPack } from "./pack-sealing";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
-const OVERHEAD_BYTES = PACK_HEADER_BYTES + 4 + INDEX_SEAL_BYTES + PACK_TRAILER_BYTES;
+const OVERHEAD_BYTES = PACK_HEADER_BYTES + 4 + VARIANT_BYTES + INDEX_SEAL_BYTES + PACK_TRAILER_BYTES;
 
 /** The buffer that a builder needs for packs of up to `targetBytes`; the largest chunk always fits in an empty pack. */
 export function packCapacity(targetBytes: number): number {
@@ -60,6 +61,7 @@ export class PackBuilder {
   readonly #cipher: ChunkCipher;
   readonly #buffer: PackBuffer;
   readonly #targetBytes: number;
+  readonly #variant: number;
   readonly #chunks: PackedChunk[] = [];
   readonly #unsealed: UnsealedChunk[] = [];
   #lengthBytes = PACK_HEADER_BYTES;
@@ -71,7 +73,10 @@ export class PackBuilder {
     /** `packCapacity(targetBytes)` bytes. */
     buffer: PackBuffer;
     targetBytes: number;
+    /** 0..2^32-1; packs of the same chunks and the same variant are the same. */
+    variant: number;
   }) {
+    this.#variant = options.variant;
     this.stream = options.stream;
     this.#keys = options.keys;
     this.#cipher = options.cipher;
@@ -122,7 +127,7 @@ export class PackBuilder {
     const sealed = sealIndex(
       this.#keys.packIndexKey,
       packIndexBinding(this.#keys.repositoryId, this.stream),
-      encodePackedChunks(this.#chunks),
+      encodePackIndex(this.#chunks, this.#variant),
     );
     this.#buffer.set(sealed, this.#lengthBytes);
     this.#buffer.set(packTrailer(sealed.length), this.#lengthBytes + sealed.length);

@@ -26,6 +26,8 @@ export const MAX_PACK_CHUNKS = 65536;
 export const MAX_DEVICES = 30;
 /** What sealing adds to an index. */
 export const INDEX_SEAL_BYTES = 48;
+/** Behind the chunk list of a pack's own index: a number that makes a pack differ from one of the same chunks. */
+export const VARIANT_BYTES = 4;
 /** The most a reader takes for a pack: far above what writers make. */
 export const MAX_PACK_BYTES = 256 * 1024 * 1024;
 
@@ -87,7 +89,7 @@ export function readPackTrailer(bytes: Uint8Array): number {
   if (Buffer.compare(trailer.subarray(4), END_MAGIC) !== 0)
     throw new DataError("checksum", "pack without an end");
   const length = trailer.readUInt32BE(0);
-  if (length > INDEX_SEAL_BYTES + 4 + MAX_PACK_CHUNKS * PACKED_CHUNK_BYTES)
+  if (length > INDEX_SEAL_BYTES + 4 + MAX_PACK_CHUNKS * PACKED_CHUNK_BYTES + VARIANT_BYTES)
     throw new DataError("range", "pack index too long");
   return length;
 }
@@ -104,6 +106,13 @@ export function encodePackedChunks(chunks: readonly PackedChunk[]): Buffer {
     at += PACKED_CHUNK_BYTES;
   }
   return bytes;
+}
+
+/** A pack's own index: its chunks, and u32 variant. */
+export function encodePackIndex(chunks: readonly PackedChunk[], variant: number): Buffer {
+  const end = Buffer.alloc(VARIANT_BYTES);
+  end.writeUInt32BE(variant);
+  return Buffer.concat([encodePackedChunks(chunks), end]);
 }
 
 /** Reads from `at`; the chunks must fit in a pack of `packBytes`. Ids are views. */

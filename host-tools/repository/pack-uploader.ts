@@ -51,6 +51,7 @@ export class PackUploader {
   readonly #targets: readonly BlobDevice[];
   readonly #everyTarget: number;
   readonly #targetBytes: number;
+  readonly #variant: number;
   readonly #journal: PushJournal | undefined;
   readonly #onWarning: (text: string) => void;
   readonly #onSealed: ((kind: ChunkKind, id: Uint8Array, sealed: Uint8Array) => void) | undefined;
@@ -73,6 +74,11 @@ export class PackUploader {
     index: ChunkIndex;
     targets: readonly BlobDevice[];
     targetBytes: number;
+    /**
+     * Not 0 while packs are condemned: a pack of the same chunks as a condemned one must not have its name, or it would
+     * be deleted with it.
+     */
+    variant: number;
     journal?: PushJournal;
     onWarning: (text: string) => void;
     /** Called with every sealed chunk that is not data. The bytes are valid during the call. */
@@ -87,6 +93,7 @@ export class PackUploader {
       throw new RangeError(`targets: expected 1..${String(MAX_DEVICES)}`);
     this.#everyTarget = maskOf(options.targets, () => true);
     this.#targetBytes = options.targetBytes;
+    this.#variant = options.variant;
     this.#journal = options.journal;
     this.#onWarning = options.onWarning;
     this.#onSealed = options.onSealed;
@@ -94,7 +101,8 @@ export class PackUploader {
 
   /** Packs of interrupted pushes: where they are they count as stored; else they are built again when their chunks come. */
   async resume(packs: readonly Pack[]): Promise<void> {
-    if (packs.length === 0) return;
+    // While packs are condemned, one of an interrupted push may be among them: nothing is taken over then.
+    if (packs.length === 0 || this.#variant !== 0) return;
     const ids = packs.map((pack) => pack.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     packs.forEach((pack, i) => {
@@ -184,6 +192,7 @@ export class PackUploader {
       cipher: this.#cipher,
       buffer: await this.#buffer(),
       targetBytes: this.#targetBytes,
+      variant: this.#variant,
     });
     const filling: Filling = {
       builder,
@@ -295,6 +304,7 @@ export class PackUploader {
       for (const filling of fillings) if (filling.ids.has(key(id))) mask &= ~filling.mask;
     if (mask !== 0)
       this.#index.some(id, (pack) => {
+        if (pack.isCondemned) return false;
         const has = maskOf(this.#targets, (target) => pack.devices.has(target.name));
         if ((has & mask) !== 0 && counts(pack)) mask &= ~has;
         return mask === 0;

@@ -138,3 +138,44 @@ export interface RepositoryUsage {
   entries: number;
   devices: { name: string; capacityBytes: number; freeBytes: number; packs: number; packBytes: number }[];
 }
+
+export interface PruneOptions {
+  /** Nothing is changed. */
+  isDryRun?: boolean | undefined;
+  /** Share of the packs' bytes that may stay without being needed, 0..1; 0.05 when not given. */
+  maxUnused?: number | undefined;
+  /** Between condemning and deleting; when not given an hour, or 0 when this computer is the only writer. */
+  holdMs?: number | undefined;
+  /** Called before anything is changed. */
+  onPlan?: ((summary: PruneSummary) => void) | undefined;
+  /** Bytes of the packs that are put together anew. */
+  onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+}
+
+export interface PruneSummary {
+  /** All packs on the devices, each counted once. */
+  packBytes: number;
+  /** Nothing kept needs them. */
+  deadPacks: number;
+  deadBytes: number;
+  /** Badly used ones, and how much of them is needed and goes to new packs. */
+  repackedPacks: number;
+  repackedBytes: number;
+  keptOfRepackedBytes: number;
+  /** In no index: left by interrupted pushes, or being pushed now. */
+  unreferencedBlobs: number;
+  unreferencedBytes: number;
+  /** Condemned by an earlier prune. */
+  condemnedPacks: number;
+  condemnedBytes: number;
+  /** Stays in packs without being needed. */
+  unusedBytes: number;
+  holdMs: number;
+}
+
+export interface PruneReport extends PruneSummary {
+  /** Summed over all devices. */
+  freedBytes: number;
+  deletedBlobs: number;
+  seconds: number;
+}

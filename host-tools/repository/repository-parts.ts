@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Everything that an open repository consists of, put together once, and what all its commands have in common. */
 
-import type { KeyObject } from "node:crypto";
+import { type KeyObject, randomInt } from "node:crypto";
 import { join } from "node:path";
 import { Refusal } from "../refusal";
 import { type ByteString, formatRemotePath, parseRemotePath } from "./byte-names";
@@ -18,6 +18,8 @@ import { makeWriter, openWriter, repositoryFolder, saveKeyFile } from "./key-fil
 import { LocalState } from "./local-state";
 import { LogBook } from "./log-book";
 import { MergedState } from "./merged-state";
+import type { BlobDevice } from "./blob-device";
+import type { PackFate } from "./pack-fate";
 import { PackUploader } from "./pack-uploader";
 import type { OpenOptions } from "./repository-api";
 import type { RepositoryKeys } from "./repository-keys";
@@ -95,7 +97,7 @@ export class RepositoryParts {
   async refresh(): Promise<void> {
     this.options.signal?.throwIfAborted();
     for (const device of this.options.devices) await this.logs.sync(device);
-    await this.#indexLoader.load(this.logs.logs.values());
+    await this.#indexLoader.load(this.logs.logs.values(), this.state.detail);
     for (const device of this.options.devices) await this.logs.checkSeen(device, this.state.detail);
     await this.state.compute();
     await this.#local.save();
@@ -107,26 +109,50 @@ export class RepositoryParts {
     this.keys.zero();
   }
 
-  async uploader(journal: PushJournal | undefined): Promise<PackUploader> {
-    const targets = this.options.devices;
+  get fate(): PackFate {
+    return this.#indexLoader.fate;
+  }
+
+  async uploader(
+    journal: PushJournal | undefined,
+    options: {
+      targets?: readonly BlobDevice[];
+      /** Packs are to differ from all that there are, whatever is in them. */
+      isDistinct?: boolean;
+    } = {},
+  ): Promise<PackUploader> {
+    const { targets = this.options.devices } = options;
+    const isDistinct = options.isDistinct === true || this.fate.condemned.size > 0;
     if (targets.length === 0)
       throw new Refusal("usage", "no device to store on", { hint: "Name one with --device." });
     this.#writer ??= await this.#loadWriter();
-    this.#packBytes ??= Math.min(
-      ...(await Promise.all(targets.map(async (target) => (await target.status()).preferredBlobBytes))),
-    );
     return new PackUploader({
       keys: this.keys,
       cipher: this.cipher,
       index: this.index,
       targets,
-      targetBytes: Math.min(MAX_PACK_BYTES, Math.max(MIN_PACK_BYTES, this.#packBytes)),
+      variant: isDistinct ? randomInt(1, 2 ** 32) : 0,
+      targetBytes: await this.packTargetBytes(),
       ...(journal ? { journal } : {}),
       onWarning: this.onWarning,
       onSealed: (_kind, id, sealed) => {
         this.cache.put(id, sealed);
       },
     });
+  }
+
+  /** What new packs should grow to. */
+  async packTargetBytes(): Promise<number> {
+    const { devices } = this.options;
+    this.#packBytes ??= Math.min(
+      ...(await Promise.all(devices.map(async (device) => (await device.status()).preferredBlobBytes))),
+    );
+    return Math.min(MAX_PACK_BYTES, Math.max(MIN_PACK_BYTES, this.#packBytes));
+  }
+
+  /** False when an index blob could not be read: then some packs are unknown. */
+  get isIndexComplete(): boolean {
+    return this.#indexLoader.isComplete;
   }
 
   committer(): Committer {
@@ -150,13 +176,15 @@ export class RepositoryParts {
   /** After an entry was written. */
   async settle(): Promise<void> {
     this.cache.flush();
-    await this.#indexLoader.load(this.logs.logs.values());
+    await this.#indexLoader.load(this.logs.logs.values(), this.state.detail);
     await this.#local.save();
   }
 
   isEverythingOnAllDevices(): boolean {
     const names = this.options.devices.map((device) => device.name);
-    return this.index.packs.every((pack) => names.every((name) => pack.devices.has(name)));
+    return this.index.packs.every(
+      (pack) => pack.isDropped || (!pack.isCondemned && names.every((name) => pack.devices.has(name))),
+    );
   }
 
   async find(parts: readonly ByteString[]): Promise<TreeEntry | undefined> {

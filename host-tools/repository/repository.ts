@@ -7,14 +7,18 @@ import { FileStorer } from "./file-storer";
 import { PushJournal } from "./journal";
 import { LocalScan } from "./local-scan";
 import type { Operation } from "./log-entry";
+import { CondemnedMeanwhile } from "./pack-fate";
 import { makeDirectory, move, remove, removeDirectory } from "./path-changes";
 import { ProgressMeter } from "./progress-meter";
+import { prune } from "./prune";
 import { TreePuller } from "./pull";
 import { TreePusher, pushRoots } from "./push";
 import { toRemoteNode } from "./remote-node";
 import type {
   OpenOptions,
   PullOptions,
+  PruneOptions,
+  PruneReport,
   PullReport,
   PushOptions,
   PushReport,
@@ -27,6 +31,9 @@ import { EntryType, type TreeEntry, encodeEntry } from "./tree";
 import { unlock } from "./unlock";
 
 export type * from "./repository-api";
+
+/** Each is met by a prune of its own. */
+const MAX_ATTEMPTS = 5;
 
 export class Repository {
   readonly #parts: RepositoryParts;
@@ -86,6 +93,10 @@ export class Repository {
   }
 
   async push(options: PushOptions): Promise<PushReport> {
+    return untilNothingIsCondemned(() => this.#push(options));
+  }
+
+  async #push(options: PushOptions): Promise<PushReport> {
     const { sources, to, force = false, onProgress } = options;
     const parts = this.#parts;
     const { signal } = parts.options;
@@ -95,6 +106,7 @@ export class Repository {
     await parts.refresh();
     const target = await parts.targetFolder(folder);
     const { journal, left } = PushJournal.open(parts.folder);
+    const { condemnations } = parts.fate;
     const uploader = await parts.uploader(journal);
     const scan = new LocalScan(roots);
     const meter = new ProgressMeter({
@@ -136,7 +148,7 @@ export class Repository {
         folder: folder.map(toBytes),
         node: encodeEntry(node),
       }));
-      const isChanged = await parts.committer().commit(operations, [folder], uploader);
+      const isChanged = await parts.committer().commit(operations, [folder], uploader, condemnations);
       journal.finish();
       await parts.settle();
       meter.finish();
@@ -217,6 +229,11 @@ export class Repository {
     await this.#change(await move(this.#parts, from, to));
   }
 
+  /** Frees what no kept version needs. */
+  async prune(options: PruneOptions = {}): Promise<PruneReport> {
+    return untilNothingIsCondemned(() => prune(this.#parts, options));
+  }
+
   async usage(): Promise<RepositoryUsage> {
     const { index, logs, state, options } = this.#parts;
     const { packs } = index;
@@ -253,13 +270,26 @@ export class Repository {
 
   async #change(operations: readonly Operation[]): Promise<void> {
     if (operations.length === 0) return;
-    const uploader = await this.#parts.uploader(undefined);
-    try {
-      await this.#parts.committer().commit(operations, [], uploader);
-    } catch (error) {
-      await uploader.abandon();
-      throw error;
-    }
+    await untilNothingIsCondemned(async () => {
+      const { condemnations } = this.#parts.fate;
+      const uploader = await this.#parts.uploader(undefined);
+      try {
+        await this.#parts.committer().commit(operations, [], uploader, condemnations);
+      } catch (error) {
+        await uploader.abandon();
+        throw error;
+      }
+    });
     await this.#parts.settle();
   }
+}
+
+/** What meets a prune is done again; prunes are rare, so it ends. */
+async function untilNothingIsCondemned<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++)
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CondemnedMeanwhile) || attempt === MAX_ATTEMPTS) throw error;
+    }
 }

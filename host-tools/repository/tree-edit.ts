@@ -32,6 +32,9 @@ export class TreeEditor {
           return await this.remove(root, names(operation.path));
         case "move":
           return await this.move(root, names(operation.from), names(operation.to));
+        case "condemn":
+        case "drop":
+          return root;
       }
     } catch (error) {
       if (error instanceof Refusal && (error.kind === "nameCollision" || error.kind === "wrongKind"))

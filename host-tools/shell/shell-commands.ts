@@ -8,6 +8,7 @@ import { dfCommand } from "../commands/df";
 import { lsCommand } from "../commands/ls";
 import { mkdirCommand } from "../commands/mkdir";
 import { mvCommand } from "../commands/mv";
+import { pruneCommand } from "../commands/prune";
 import { pullCommand } from "../commands/pull";
 import { pushCommand } from "../commands/push";
 import { rmCommand } from "../commands/rm";
@@ -51,6 +52,7 @@ export const shellCommands: ReadonlyMap<string, ShellCommand> = new Map(
     remote(putCommand),
     remote(getCommand),
     remote(pushCommand),
+    remote(pruneCommand),
     remote(pullCommand),
     remote(mkdirCommand),
     remote(rmdirCommand),

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/**
+ * What log entries say of packs beyond where they are: that they are condemned (nothing new relies on them) or dropped
+ * (deleted). Entries count in the order of the merged history, in whatever order this computer learns of them: a pack
+ * that was stored again after it was dropped is there. docs/repository.md "Pruning".
+ */
+
+import type { ChunkIndex } from "./chunk-index";
+import type { EntryBody, Operation } from "./log-entry";
+import { compareOrder } from "./merged-state";
+
+/** While packs were chosen to rely on, some of the repository's were condemned: to be done again with what is left. */
+export class CondemnedMeanwhile extends Error {
+  constructor() {
+    super("packs were condemned meanwhile");
+  }
+}
+
+export class PackFate {
+  readonly #index: ChunkIndex;
+  /** Also blobs that are in no index: what an interrupted push left. */
+  readonly #condemned = new Map<string, EntryBody>();
+  readonly #dropped = new Map<string, EntryBody>();
+  readonly #stored = new Map<string, EntryBody>();
+  /** Entries so far that condemned packs. */
+  condemnations = 0;
+
+  constructor(index: ChunkIndex) {
+    this.#index = index;
+  }
+
+  /** Condemned and not dropped: hexadecimal ids, with the entry that condemned them last. */
+  get condemned(): ReadonlyMap<string, EntryBody> {
+    return this.#condemned;
+  }
+
+  /** An index says that this entry brought the pack. False when it was dropped since. */
+  isStored(id: Uint8Array, entry: EntryBody): boolean {
+    const key = hex(id);
+    const dropped = this.#dropped.get(key);
+    if (dropped && compareOrder(entry, dropped) < 0) return false;
+    const stored = this.#stored.get(key);
+    if (!stored || compareOrder(stored, entry) < 0) this.#stored.set(key, entry);
+    return true;
+  }
+
+  isCondemned(id: Uint8Array): boolean {
+    return this.#condemned.has(hex(id));
+  }
+
+  /** Takes up an entry's operations; in any order of entries. */
+  apply(entry: EntryBody, operations: readonly Operation[]): void {
+    if (operations.some(({ op }) => op === "condemn")) this.condemnations++;
+    for (const operation of operations) {
+      if (operation.op === "condemn") for (const id of operation.packs) this.#condemn(id, entry);
+      else if (operation.op === "drop") for (const id of operation.packs) this.#drop(id, entry);
+    }
+  }
+
+  #condemn(id: Uint8Array, entry: EntryBody): void {
+    const key = hex(id);
+    const dropped = this.#dropped.get(key);
+    if (dropped && compareOrder(entry, dropped) < 0) return;
+    const known = this.#condemned.get(key);
+    if (!known || compareOrder(known, entry) < 0) this.#condemned.set(key, entry);
+    const pack = this.#index.packById(id);
+    if (pack) pack.isCondemned = true;
+  }
+
+  #drop(id: Uint8Array, entry: EntryBody): void {
+    const key = hex(id);
+    const known = this.#dropped.get(key);
+    if (known && compareOrder(entry, known) < 0) return;
+    this.#dropped.set(key, entry);
+    const condemned = this.#condemned.get(key);
+    const pack = this.#index.packById(id);
+    if (condemned && compareOrder(condemned, entry) < 0) {
+      this.#condemned.delete(key);
+      if (pack) pack.isCondemned = false;
+    }
+    const stored = this.#stored.get(key);
+    if (pack && (!stored || compareOrder(stored, entry) < 0)) {
+      pack.devices = new Set();
+      pack.isDropped = true;
+    }
+  }
+}
+
+function hex(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.length).toString("hex");
+}
