@@ -106,6 +106,11 @@ export function encodePackedChunks(chunks: readonly PackedChunk[]): Buffer {
   return bytes;
 }
 
+/** Puts another length for the chunk number `at` into the list. */
+export function writeSealedBytes(chunkList: Buffer, at: number, sealedBytes: number): void {
+  chunkList.writeUInt32BE(sealedBytes, 4 + at * PACKED_CHUNK_BYTES + CHUNK_ID_BYTES + 1);
+}
+
 /** Reads from `at`; the chunks must fit in a pack of `packBytes`. Ids are views. */
 export function decodePackedChunks(
   bytes: Buffer,
