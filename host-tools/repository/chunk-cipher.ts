@@ -3,44 +3,58 @@
  * Names and seals chunks. docs/repository.md "Chunks".
  *
  *   id     = HMAC-SHA-256(chunk id key of the kind, plaintext)
+ *
+ *   encoding 0, the plaintext as it is
  *   key    = HMAC-SHA-256(chunk key, u8 kind | u8 encoding | id)
- *   sealed = u8 encoding | AES-256-GCM(key, nonce 0, additional, encoded plaintext) | 16 bytes of tag
+ *   sealed = u8 encoding | AES-256-GCM(key, nonce 0, additional, plaintext) | 16 bytes of tag
+ *
+ *   encoding 1, a zstd frame
+ *   e      = HMAC-SHA-256(chunk key, u8 255 | u8 encoding | frame)
+ *   key    = HMAC-SHA-256(chunk key, u8 kind | u8 encoding | id | e)
+ *   sealed = u8 encoding | e | AES-256-GCM(key, nonce 0, additional, frame) | 16 bytes of tag
+ *
  *   additional = "coffer chunk 1" | repository | u8 kind | u8 encoding | id
  *
  * Deterministic on purpose: the same chunk gives the same bytes in the next attempt, so that an interrupted pack can be
- * built again and go on where it stopped. A key is used for one plaintext only because it comes from that plaintext's
- * id; nobody without the repository's keys can compute either.
+ * built again and go on where it stopped. A key is used for one text only because it comes from that text: by the id, and
+ * by `e` where a compressor may make other bytes of one plaintext. Nobody without the repository's keys can compute either.
  */
 
-import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
-import { copyBytes } from "./copy-bytes";
+import { type CipherGCM, createCipheriv, createDecipheriv, createHmac } from "node:crypto";
 import { DataError } from "../../firmware/protocol/data-error";
+import { ChunkEncoder, ENCODED_EXTRA_BYTES, ENCODING_RAW, ENCODING_ZSTD } from "./chunk-encoding";
+import { MAX_CHUNK_BYTES } from "./chunker";
+import { copyBytes } from "./copy-bytes";
 import type { ChunkKind, RepositoryKeys } from "./repository-keys";
 
 export const CHUNK_ID_BYTES = 32;
-/** Bytes that sealing adds. */
+/** Bytes that sealing adds at most. */
 export const SEAL_BYTES = 17;
-/** The bytes as they are. 1 is kept for zstd. */
-export const ENCODING_RAW = 0;
 
 const TAG_BYTES = 16;
+/** `e`. */
+const DIGEST_BYTES = ENCODED_EXTRA_BYTES;
 const NONCE = Buffer.alloc(12);
 const LABEL = Buffer.from("coffer chunk 1", "latin1");
+/** Instead of a kind: `e` is never a key. */
+const ENCODED = 255;
 /** A cipher's output is a fresh buffer each time: pieces of this size are reused by the allocator instead of mapped. */
 const PIECE_BYTES = 64 * 1024;
 
-/** What sealing and opening need of the keys: a worker thread is given no more, and then makes no ids. */
-export type SealingKeys = Pick<RepositoryKeys, "repositoryId" | "chunkKey"> &
+/** What sealing and opening need of the keys. */
+export type ChunkKeys = Pick<RepositoryKeys, "repositoryId" | "chunkKey"> &
   Partial<Pick<RepositoryKeys, "chunkIdKey">>;
 
 export class ChunkCipher {
-  readonly #keys: SealingKeys;
+  readonly #keys: ChunkKeys;
+  readonly #encoder: ChunkEncoder;
   /** LABEL | repository | kind | encoding | id; from kind on it is also what the key is made of. */
   readonly #binding: Buffer;
   readonly #keyInput: Buffer;
 
-  constructor(keys: SealingKeys) {
+  constructor(keys: ChunkKeys, encoder = new ChunkEncoder()) {
     this.#keys = keys;
+    this.#encoder = encoder;
     this.#binding = Buffer.concat([LABEL, keys.repositoryId, Buffer.alloc(2 + CHUNK_ID_BYTES)]);
     this.#keyInput = this.#binding.subarray(LABEL.length + keys.repositoryId.length);
   }
@@ -52,8 +66,9 @@ export class ChunkCipher {
   }
 
   /**
-   * Writes the sealed chunk, plaintext.length + SEAL_BYTES, to `into` at `at`. `onPiece` hears up to where `into` is
-   * written while that is still in the processor's cache.
+   * Writes the sealed chunk to `into` at `at`, and returns its length: at most plaintext.length + SEAL_BYTES. `plaintext`
+   * may lie in `into`, from `at + 1` on. `onPiece` hears up to where `into` is written while that is still in the
+   * processor's cache.
    */
   seal(
     kind: ChunkKind,
@@ -62,41 +77,68 @@ export class ChunkCipher {
     into: Uint8Array,
     at: number,
     onPiece?: (end: number) => void,
-  ): void {
-    const cipher = createCipheriv("aes-256-gcm", this.#key(kind, ENCODING_RAW, id), NONCE);
+  ): number {
+    const frame = this.#encoder.encode(plaintext);
+    const encoding = frame ? ENCODING_ZSTD : ENCODING_RAW;
+    const digest = frame ? this.#digest(encoding, frame) : undefined;
+    const cipher = createCipheriv("aes-256-gcm", this.#key(kind, encoding, id, digest), NONCE);
     cipher.setAAD(this.#binding);
-    into[at] = ENCODING_RAW;
-    for (let from = 0; from < plaintext.length; from += PIECE_BYTES) {
-      const piece = cipher.update(plaintext.subarray(from, from + PIECE_BYTES));
-      copyBytes(piece, into, at + 1 + from);
-      onPiece?.(at + 1 + from + piece.length);
-    }
-    cipher.final();
-    into.set(cipher.getAuthTag(), at + 1 + plaintext.length);
+    into[at] = encoding;
+    if (digest) into.set(digest, at + 1);
+    const from = at + 1 + (digest?.length ?? 0);
+    const end = from + encrypt(cipher, frame ?? plaintext, into, from, onPiece);
+    into.set(cipher.getAuthTag(), end);
+    return end + TAG_BYTES - at;
   }
 
-  /** The plaintext; DataError "forged" unless these are the bytes that were sealed under this kind and id. */
-  open(kind: ChunkKind, id: Uint8Array, sealed: Uint8Array): Buffer {
-    const plaintext = Buffer.allocUnsafe(Math.max(0, sealed.length - SEAL_BYTES));
-    this.openInto(kind, id, sealed, plaintext);
-    return plaintext;
-  }
-
-  /** The same into a buffer of the plaintext's length. What is in it counts only when this returns. */
-  openInto(kind: ChunkKind, id: Uint8Array, sealed: Uint8Array, into: Uint8Array): void {
+  /**
+   * The plaintext; DataError "forged" unless these are the bytes that were sealed under this kind and id. It lies in what
+   * `take` gives for its length; what is in there counts only when this returns.
+   */
+  open(
+    kind: ChunkKind,
+    id: Uint8Array,
+    sealed: Uint8Array,
+    take: (lengthBytes: number) => Buffer = (lengthBytes) => Buffer.allocUnsafe(lengthBytes),
+  ): Buffer {
     if (sealed.length < SEAL_BYTES) throw new DataError("short", "sealed chunk shorter than its seal");
     const encoding = sealed[0] ?? 0;
-    if (encoding !== ENCODING_RAW)
+    if (encoding === ENCODING_RAW) {
+      const plaintext = take(sealed.length - SEAL_BYTES);
+      this.#decrypt(kind, id, sealed, undefined, plaintext);
+      return plaintext;
+    }
+    if (encoding !== ENCODING_ZSTD)
       throw new DataError(
         "version",
         `chunk with encoding ${String(encoding)}, which this version does not know`,
       );
-    const decipher = createDecipheriv("aes-256-gcm", this.#key(kind, encoding, id), NONCE);
+    const frameBytes = sealed.length - SEAL_BYTES - DIGEST_BYTES;
+    if (frameBytes < 0) throw new DataError("short", "sealed chunk shorter than its seal");
+    if (frameBytes > MAX_CHUNK_BYTES) throw new DataError("range", "compressed chunk too long");
+    const digest = sealed.subarray(1, 1 + DIGEST_BYTES);
+    this.#decrypt(kind, id, sealed, digest, this.#encoder.input(frameBytes));
+    const decoded = this.#encoder.decode(frameBytes);
+    const plaintext = take(decoded.length);
+    plaintext.set(decoded);
+    return plaintext;
+  }
+
+  #decrypt(
+    kind: ChunkKind,
+    id: Uint8Array,
+    sealed: Uint8Array,
+    digest: Uint8Array | undefined,
+    into: Uint8Array,
+  ): void {
+    const encoding = sealed[0] ?? 0;
+    const decipher = createDecipheriv("aes-256-gcm", this.#key(kind, encoding, id, digest), NONCE);
     decipher.setAAD(this.#binding);
     decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
+    const start = 1 + (digest?.length ?? 0);
     const end = sealed.length - TAG_BYTES;
-    for (let from = 1; from < end; from += PIECE_BYTES)
-      into.set(decipher.update(sealed.subarray(from, Math.min(end, from + PIECE_BYTES))), from - 1);
+    for (let from = start; from < end; from += PIECE_BYTES)
+      into.set(decipher.update(sealed.subarray(from, Math.min(end, from + PIECE_BYTES))), from - start);
     try {
       decipher.final();
     } catch {
@@ -104,10 +146,37 @@ export class ChunkCipher {
     }
   }
 
-  #key(kind: ChunkKind, encoding: number, id: Uint8Array): Buffer {
+  /** Also writes what is bound to the key. */
+  #key(kind: ChunkKind, encoding: number, id: Uint8Array, digest: Uint8Array | undefined): Buffer {
     this.#keyInput[0] = kind;
     this.#keyInput[1] = encoding;
     this.#keyInput.set(id, 2);
-    return createHmac("sha256", this.#keys.chunkKey).update(this.#keyInput).digest();
+    const hmac = createHmac("sha256", this.#keys.chunkKey).update(this.#keyInput);
+    if (digest) hmac.update(digest);
+    return hmac.digest();
   }
+
+  #digest(encoding: number, encoded: Uint8Array): Buffer {
+    return createHmac("sha256", this.#keys.chunkKey)
+      .update(Uint8Array.of(ENCODED, encoding))
+      .update(encoded)
+      .digest();
+  }
+}
+
+/** Piece by piece, never ahead of what is read; returns the number of bytes. */
+function encrypt(
+  cipher: CipherGCM,
+  bytes: Uint8Array,
+  into: Uint8Array,
+  at: number,
+  onPiece?: (end: number) => void,
+): number {
+  for (let from = 0; from < bytes.length; from += PIECE_BYTES) {
+    const piece = cipher.update(bytes.subarray(from, from + PIECE_BYTES));
+    copyBytes(piece, into, at + from);
+    onPiece?.(at + from + piece.length);
+  }
+  cipher.final();
+  return bytes.length;
 }

@@ -5,7 +5,7 @@
  */
 
 import type { BlobDevice } from "./blob-device";
-import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
+import type { ChunkCipher } from "./chunk-cipher";
 import type { Location } from "./chunk-index";
 import type { ChunkReader } from "./chunk-reader";
 import { Refusal } from "../refusal";
@@ -161,8 +161,7 @@ export class ChunkFetcher {
     for (const { id, offsetBytes, sealedBytes } of chunks) {
       try {
         const sealed = bytes.subarray(offsetBytes - from, offsetBytes - from + sealedBytes);
-        const plaintext = arena.take(Math.max(0, sealed.length - SEAL_BYTES));
-        this.#cipher.openInto(ChunkKind.data, id, sealed, plaintext);
+        const plaintext = this.#cipher.open(ChunkKind.data, id, sealed, (length) => arena.take(length));
         found.set(chunkKey(id), plaintext);
       } catch {
         failed.push(id);

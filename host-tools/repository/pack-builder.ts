@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /**
- * Fills one pack in memory. Pieces of files lie in their place as plaintext until the pack is full and `sealPack` (in a
- * worker, for large packs) seals and hashes them all; everything else is sealed at once. The bytes depend only on the
- * chunks, their order and the variant, so that a pack that was interrupted is built again bit for bit.
+ * Fills one pack in memory. Pieces of files lie there as plaintext until the pack is full and `sealPack` (in a worker, for
+ * large packs) compresses, seals and hashes them all; everything else is sealed at once. How much fits is counted before
+ * compression. The bytes depend only on the chunks, their order, the variant and the compressor, so that a pack that was interrupted is
+ * built again bit for bit.
  */
 
 import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
@@ -17,14 +18,12 @@ import {
   type PackStream,
   type PackedChunk,
   VARIANT_BYTES,
-  encodePackIndex,
-  packIndexBinding,
-  packTrailer,
-  sealIndex,
+  decodePackedChunks,
+  encodePackedChunks,
   writePackHeader,
 } from "./pack-format";
 import { copyBytes } from "./copy-bytes";
-import { type UnsealedChunk, sealPack } from "./pack-sealing";
+import { type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
 const OVERHEAD_BYTES = PACK_HEADER_BYTES + 4 + VARIANT_BYTES + INDEX_SEAL_BYTES + PACK_TRAILER_BYTES;
@@ -37,12 +36,6 @@ export function packCapacity(targetBytes: number): number {
 /** Memory of a pack, within reach of the thread that seals it. */
 export type PackBuffer = Uint8Array<SharedArrayBuffer>;
 
-/** A full pack of which only the id is missing, and the seals of `unsealed`. */
-export interface UnsealedPack extends Omit<Pack, "id"> {
-  buffer: PackBuffer;
-  unsealed: UnsealedChunk[];
-}
-
 export interface BuiltPack extends Pack {
   /** The builder's. */
   buffer: PackBuffer;
@@ -50,8 +43,9 @@ export interface BuiltPack extends Pack {
   bytes: Uint8Array;
 }
 
-export function builtPack(pack: UnsealedPack, id: Uint8Array): BuiltPack {
-  const { stream, sizeBytes, chunks, buffer } = pack;
+export function builtPack({ stream, buffer }: UnsealedPack, sealed: SealedPack): BuiltPack {
+  const { id, sizeBytes, chunkList } = sealed;
+  const { chunks } = decodePackedChunks(chunkList, 0, sizeBytes);
   return { id, stream, sizeBytes, chunks, buffer, bytes: buffer.subarray(0, sizeBytes) };
 }
 
@@ -63,7 +57,6 @@ export class PackBuilder {
   readonly #targetBytes: number;
   readonly #variant: number;
   readonly #chunks: PackedChunk[] = [];
-  readonly #unsealed: UnsealedChunk[] = [];
   #lengthBytes = PACK_HEADER_BYTES;
 
   constructor(options: {
@@ -101,50 +94,41 @@ export class PackBuilder {
   /** Whether a chunk of this size may still be added. */
   fits(plaintextBytes: number): boolean {
     if (this.isEmpty) return true;
-    const sizeBytes =
-      this.#lengthBytes +
-      plaintextBytes +
-      SEAL_BYTES +
-      (this.#chunks.length + 1) * PACKED_CHUNK_BYTES +
-      OVERHEAD_BYTES;
-    return sizeBytes <= this.#targetBytes && this.#chunks.length < MAX_PACK_CHUNKS;
+    return this.#sizeWith(plaintextBytes) <= this.#targetBytes && this.#chunks.length < MAX_PACK_CHUNKS;
+  }
+
+  /** Whether there is memory for it, however full the pack may already be. */
+  hasRoom(plaintextBytes: number): boolean {
+    return this.#sizeWith(plaintextBytes) <= this.#buffer.length && this.#chunks.length < MAX_PACK_CHUNKS;
+  }
+
+  #sizeWith(plaintextBytes: number): number {
+    const indexBytes = (this.#chunks.length + 1) * PACKED_CHUNK_BYTES;
+    return this.#lengthBytes + plaintextBytes + SEAL_BYTES + indexBytes + OVERHEAD_BYTES;
   }
 
   add(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): void {
     const chunk = { id, kind, offsetBytes: this.#lengthBytes, sealedBytes: plaintext.length + SEAL_BYTES };
-    if (kind === ChunkKind.data) {
-      copyBytes(plaintext, this.#buffer, chunk.offsetBytes + 1);
-      this.#unsealed.push(chunk);
-    } else {
-      this.#cipher.seal(kind, id, plaintext, this.#buffer, chunk.offsetBytes);
-    }
+    if (kind === ChunkKind.data) copyBytes(plaintext, this.#buffer, chunk.offsetBytes + 1);
+    else chunk.sealedBytes = this.#cipher.seal(kind, id, plaintext, this.#buffer, chunk.offsetBytes);
     this.#chunks.push(chunk);
     this.#lengthBytes += chunk.sealedBytes;
   }
 
-  /** Closes the pack; what is left to do is `sealPack`'s. */
+  /** What is left to do is `sealPack`'s. */
   close(): UnsealedPack {
-    const sealed = sealIndex(
-      this.#keys.packIndexKey,
-      packIndexBinding(this.#keys.repositoryId, this.stream),
-      encodePackIndex(this.#chunks, this.#variant),
-    );
-    this.#buffer.set(sealed, this.#lengthBytes);
-    this.#buffer.set(packTrailer(sealed.length), this.#lengthBytes + sealed.length);
-    this.#lengthBytes += sealed.length + PACK_TRAILER_BYTES;
     return {
       stream: this.stream,
-      sizeBytes: this.#lengthBytes,
-      chunks: this.#chunks,
       buffer: this.#buffer,
-      unsealed: this.#unsealed,
+      filledBytes: this.#lengthBytes,
+      chunkList: encodePackedChunks(this.#chunks),
+      variant: this.#variant,
     };
   }
 
   /** The same, and seals it here and now. */
   finish(): BuiltPack {
     const pack = this.close();
-    const id = sealPack(this.#cipher, pack.buffer.subarray(0, pack.sizeBytes), pack.unsealed);
-    return builtPack(pack, id);
+    return builtPack(pack, sealPack(this.#keys, this.#cipher, pack));
   }
 }

@@ -109,10 +109,15 @@ export function encodePackedChunks(chunks: readonly PackedChunk[]): Buffer {
 }
 
 /** A pack's own index: its chunks, and u32 variant. */
-export function encodePackIndex(chunks: readonly PackedChunk[], variant: number): Buffer {
+export function packIndex(chunkList: Uint8Array, variant: number): Buffer {
   const end = Buffer.alloc(VARIANT_BYTES);
   end.writeUInt32BE(variant);
-  return Buffer.concat([encodePackedChunks(chunks), end]);
+  return Buffer.concat([chunkList, end]);
+}
+
+/** Puts another length for the chunk number `at` into the list. */
+export function writeSealedBytes(chunkList: Buffer, at: number, sealedBytes: number): void {
+  chunkList.writeUInt32BE(sealedBytes, 4 + at * PACKED_CHUNK_BYTES + CHUNK_ID_BYTES + 1);
 }
 
 /** Reads from `at`; the chunks must fit in a pack of `packBytes`. Ids are views. */

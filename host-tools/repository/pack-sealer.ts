@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 /**
- * Seals packs: large ones in a thread of their own, so that this one goes on reading, cutting and sending; small ones on
- * the spot, because a thread costs more than they do. Buffers are shared with the thread: to move them there and back
+ * Seals packs: large ones in threads of their own, so that this one goes on reading, cutting and sending; small ones on
+ * the spot, because a thread costs more than they do. Buffers are shared with the threads: to move them there and back
  * would count as newly allocated memory each time, and make V8 collect garbage twice for every pack.
  */
 
+import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { ChunkCipher, SealingKeys } from "./chunk-cipher";
-import { type BuiltPack, type UnsealedPack, builtPack } from "./pack-builder";
-import type { SealAnswer, SealRequest } from "./pack-sealer-worker";
-import { sealPack } from "./pack-sealing";
+import type { ChunkCipher } from "./chunk-cipher";
+import { type BuiltPack, builtPack } from "./pack-builder";
+import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 
-/** From here on the thread pays: starting it takes about 40 ms, sealing this much about 3 ms. */
+/** From here on the thread pays: starting it takes about 40 ms, sealing this much 3 ms, and compressing it 10. */
 const THREAD_BYTES = 2 * 1024 * 1024;
+/** One keeps up with everything but text: compressing takes four times as long as all else that is done to a pack. */
+const MAX_THREADS = Math.min(2, availableParallelism());
 
 interface Job {
   pack: UnsealedPack;
@@ -20,54 +22,68 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
-export class PackSealer {
-  readonly #keys: SealingKeys;
-  readonly #cipher: ChunkCipher;
-  #worker: Worker | undefined;
-  /** In the order in which the thread answers; as many as the caller has buffers. */
-  readonly #jobs: Job[] = [];
+interface Thread {
+  worker: Worker;
+  job: Job | undefined;
+}
 
-  constructor(keys: SealingKeys, cipher: ChunkCipher) {
+export class PackSealer {
+  readonly #keys: PackKeys;
+  readonly #cipher: ChunkCipher;
+  readonly #threads: Thread[] = [];
+  /** No more than the caller has buffers. */
+  readonly #waiting: Job[] = [];
+
+  constructor(keys: PackKeys, cipher: ChunkCipher) {
     this.#keys = keys;
     this.#cipher = cipher;
   }
 
   async seal(pack: UnsealedPack): Promise<BuiltPack> {
-    if (pack.sizeBytes < THREAD_BYTES) {
-      const id = sealPack(this.#cipher, pack.buffer.subarray(0, pack.sizeBytes), pack.unsealed);
-      return builtPack(pack, id);
-    }
+    if (pack.filledBytes < THREAD_BYTES) return builtPack(pack, sealPack(this.#keys, this.#cipher, pack));
     return new Promise((resolve, reject) => {
-      this.#jobs.push({ pack, resolve, reject });
-      const { sizeBytes, unsealed } = pack;
-      const request: SealRequest = { buffer: pack.buffer.buffer, sizeBytes, unsealed };
-      this.#worker ??= this.#start();
-      this.#worker.postMessage(request);
+      this.#waiting.push({ pack, resolve, reject });
+      this.#dispatch();
     });
   }
 
-  /** Ends the thread; the next pack starts another. */
+  /** Ends the threads; the next pack starts another. */
   close(): void {
-    const worker = this.#worker;
-    this.#worker = undefined;
-    if (worker) void worker.terminate();
+    for (const { worker } of this.#threads.splice(0)) void worker.terminate();
   }
 
-  #start(): Worker {
+  #dispatch(): void {
+    for (const thread of this.#threads) if (!thread.job) this.#give(thread);
+    if (this.#waiting.length > 0 && this.#threads.length < MAX_THREADS) this.#give(this.#start());
+  }
+
+  #give(thread: Thread): void {
+    thread.job = this.#waiting.shift();
+    if (thread.job) thread.worker.postMessage(thread.job.pack);
+  }
+
+  #start(): Thread {
     // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
     const name = import.meta.url.endsWith(".ts")
       ? "../dist/pack-sealer-worker.js"
       : "./pack-sealer-worker.js";
-    const { repositoryId, chunkKey } = this.#keys;
-    const worker = new Worker(new URL(name, import.meta.url), { workerData: { repositoryId, chunkKey } });
-    worker.on("message", ({ id }: SealAnswer) => {
-      const job = this.#jobs.shift();
-      job?.resolve(builtPack(job.pack, id));
+    const { repositoryId, chunkKey, packIndexKey } = this.#keys;
+    const worker = new Worker(new URL(name, import.meta.url), {
+      workerData: { repositoryId, chunkKey, packIndexKey } satisfies PackKeys,
+    });
+    const thread: Thread = { worker, job: undefined };
+    this.#threads.push(thread);
+    worker.on("message", ({ id, sizeBytes, chunkList: { buffer, byteOffset, length } }: SealedPack) => {
+      const { job } = thread;
+      this.#give(thread);
+      // A Buffer arrives as the Uint8Array that it is.
+      const chunkList = Buffer.from(buffer, byteOffset, length);
+      job?.resolve(builtPack(job.pack, { id, sizeBytes, chunkList }));
     });
     worker.on("error", (error) => {
-      this.#worker = undefined;
-      for (const job of this.#jobs.splice(0)) job.reject(error);
+      this.#threads.splice(0, this.#threads.length, ...this.#threads.filter((other) => other !== thread));
+      for (const job of [thread.job, ...this.#waiting.splice(0)]) job?.reject(error);
     });
-    return worker;
+    return thread;
   }
 }

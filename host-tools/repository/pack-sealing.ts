@@ -1,36 +1,78 @@
 // SPDX-License-Identifier: MIT
-/** Seals what a pack still holds as plaintext, in its place, and hashes the whole while it is in the processor's cache. */
+/**
+ * Makes a pack of what a builder gathered: compresses and seals the pieces of files, moves everything together, adds the
+ * sealed index, and hashes the whole while it is in the processor's cache. All in the pack's own memory: what is written
+ * never gets ahead of what is read, because a sealed chunk is never longer than its room.
+ */
 
 import { createHash } from "node:crypto";
-import { CHUNK_ID_BYTES, type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
-import type { PackedChunk } from "./pack-format";
+import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
+import {
+  PACK_HEADER_BYTES,
+  PACK_TRAILER_BYTES,
+  type PackStream,
+  decodePackedChunks,
+  packIndex,
+  packIndexBinding,
+  packTrailer,
+  sealIndex,
+  writeSealedBytes,
+} from "./pack-format";
+import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
-/** Its plaintext lies one byte behind `offsetBytes`. */
-export type UnsealedChunk = PackedChunk;
+/** What a thread that makes packs is given of the keys: it makes no ids. */
+export type PackKeys = Pick<RepositoryKeys, "repositoryId" | "chunkKey" | "packIndexKey">;
+
+export interface UnsealedPack {
+  stream: PackStream;
+  /** Begins with the pack's header. */
+  buffer: Uint8Array<SharedArrayBuffer>;
+  filledBytes: number;
+  /**
+   * As in a pack's index. Where a chunk of kind data will be, its plaintext lies one byte behind the start of its room,
+   * which is SEAL_BYTES longer; the others are sealed.
+   */
+  chunkList: Buffer;
+  variant: number;
+}
+
+export interface SealedPack {
+  id: Uint8Array;
+  sizeBytes: number;
+  chunkList: Buffer;
+}
 
 /** Hashed at least this much at once: a call has its price. */
 const HASH_STEP_BYTES = 32 * 1024;
 
-/** The pack's id. `unsealed` is in the order of the pack. */
-export function sealPack(
-  cipher: ChunkCipher,
-  pack: Uint8Array,
-  unsealed: readonly UnsealedChunk[],
-): Uint8Array {
+export function sealPack(keys: PackKeys, cipher: ChunkCipher, pack: UnsealedPack): SealedPack {
+  const { stream, buffer } = pack;
+  const chunkList = Buffer.from(pack.chunkList);
   const hash = createHash("sha256");
   let hashedBytes = 0;
   const hashUpTo = (end: number): void => {
     if (end - hashedBytes < HASH_STEP_BYTES) return;
-    hash.update(pack.subarray(hashedBytes, end));
+    hash.update(buffer.subarray(hashedBytes, end));
     hashedBytes = end;
   };
-  for (const { kind, id, offsetBytes, sealedBytes } of unsealed) {
-    const start = offsetBytes + 1;
-    const plaintext = pack.subarray(start, start + sealedBytes - SEAL_BYTES);
-    cipher.seal(kind, id, plaintext, pack, offsetBytes, hashUpTo);
-  }
-  hash.update(pack.subarray(hashedBytes));
-  const id = hash.digest();
-  if (id.length !== CHUNK_ID_BYTES) throw new Error("SHA-256 is not 32 bytes");
-  return id;
+  let at = PACK_HEADER_BYTES;
+  decodePackedChunks(chunkList, 0, buffer.length).chunks.forEach((chunk, i) => {
+    const { kind, id, offsetBytes } = chunk;
+    let { sealedBytes } = chunk;
+    if (kind === ChunkKind.data) {
+      const plaintext = buffer.subarray(offsetBytes + 1, offsetBytes + 1 + sealedBytes - SEAL_BYTES);
+      sealedBytes = cipher.seal(kind, id, plaintext, buffer, at, hashUpTo);
+      writeSealedBytes(chunkList, i, sealedBytes);
+    } else if (at !== offsetBytes) {
+      buffer.copyWithin(at, offsetBytes, offsetBytes + sealedBytes);
+    }
+    at += sealedBytes;
+  });
+  const binding = packIndexBinding(keys.repositoryId, stream);
+  const index = sealIndex(keys.packIndexKey, binding, packIndex(chunkList, pack.variant));
+  buffer.set(index, at);
+  buffer.set(packTrailer(index.length), at + index.length);
+  const sizeBytes = at + index.length + PACK_TRAILER_BYTES;
+  hash.update(buffer.subarray(hashedBytes, sizeBytes));
+  return { id: hash.digest(), sizeBytes, chunkList };
 }

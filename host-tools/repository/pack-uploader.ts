@@ -4,7 +4,9 @@
  * fixed number of pack buffers: when all are on their way, `store` waits.
  *
  * A pack goes to the journal before it goes to a device. A pack of an earlier, interrupted push is filled again from the
- * same chunks in the same order (its *plan*) and so gets the same bytes and the same id: the device goes on in it.
+ * same chunks in the same order (its *plan*) and so gets the same bytes and the same id: the device goes on in it. Where
+ * another version of the compressor made it, it becomes a pack of another id, and what the device has of the old one is left
+ * to it.
  */
 
 import { setImmediate as turn } from "node:timers/promises";
@@ -174,8 +176,8 @@ export class PackUploader {
     const present = this.#filling.get(sort);
     if (present?.plan) {
       const planned = present.plan.chunks[present.builder.chunkCount];
-      if (planned && key(planned.id) === key(id)) return present;
-      // A file changed since: from here on it is a pack like any other.
+      if (planned && key(planned.id) === key(id) && present.builder.hasRoom(plaintextBytes)) return present;
+      // A file changed since, or packs are smaller now: from here on it is a pack like any other.
       present.plan = undefined;
     }
     const plan = this.#plans.get(key(id));
