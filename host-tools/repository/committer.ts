@@ -30,6 +30,7 @@ import {
   type Operation,
   encodeDetail,
   exportPublicKey,
+  isTreeOperation,
   sealEntry,
 } from "./log-entry";
 import type { LogBook } from "./log-book";
@@ -84,7 +85,7 @@ export class Committer {
       await refresh();
       let root = state.root;
       for (const operation of operations) root = await editor.apply(root, operation);
-      const isSameState = isSame(root, state.root);
+      const isSameState = isSame(root, state.root) && operations.every(isTreeOperation);
       for (const folder of folders) await this.#storeFolders(root, folder, uploader);
       if (isSameState) await uploader.flush();
       if (isSameState && uploader.packs.length === 0) {

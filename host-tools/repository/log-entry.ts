@@ -39,13 +39,23 @@ export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - 1 - SALT_BYTES - 2 - SIGNATURE_B
 export const MAX_INDEX_BLOBS = 32;
 const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
 const MAX_DETAIL_OPERATIONS = 65536;
+/** Versions that one operation forgets: 32 KiB; a longer list takes several. */
+export const MAX_FORGOTTEN_VERSIONS = 1024;
+const tagName = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** Path parts are bytes. `put` merges the node into what is there; `node` is an encoded tree entry. */
+/**
+ * Path parts are bytes. `put` merges the node into what is there, `set` replaces what is there; `node` is an encoded
+ * tree entry, and a version the hash of its entry.
+ */
 export type Operation =
   | { op: "put"; folder: Uint8Array[]; node: Uint8Array }
   | { op: "mkdir"; path: Uint8Array[]; node: Uint8Array }
   | { op: "remove"; path: Uint8Array[] }
-  | { op: "move"; from: Uint8Array[]; to: Uint8Array[] };
+  | { op: "move"; from: Uint8Array[]; to: Uint8Array[] }
+  | { op: "set"; path: Uint8Array[]; node: Uint8Array }
+  | { op: "tag"; name: string; version: Uint8Array }
+  | { op: "untag"; name: string }
+  | { op: "forget"; versions: Uint8Array[] };
 
 /** The head of another writer's log that the writer of the entry had seen. */
 export interface SeenHead {
@@ -77,6 +87,16 @@ export interface EntryBody {
   /** In the first entry only: the writer's Ed25519 key, 32 bytes, and what the computer is called. */
   publicKey?: Uint8Array;
   name?: string;
+}
+
+/** Whether it may change the tree; the others say something about versions. */
+export function isTreeOperation({ op }: Operation): boolean {
+  return op !== "tag" && op !== "untag" && op !== "forget";
+}
+
+/** Letters, digits, dot, underscore and dash, at most 64. */
+export function isTagName(name: string): boolean {
+  return tagName.test(name);
 }
 
 export function encodeDetail(detail: EntryDetail): Uint8Array {
@@ -235,6 +255,17 @@ function readOperation(value: unknown): Operation {
       return { op: "remove", path: path("path") };
     case "move":
       return { op: "move", from: path("from"), to: path("to") };
+    case "set":
+      return { op: "set", path: path("path"), node: node() };
+    case "tag":
+      return { op: "tag", name: asTagName(record["name"]), version: asVersion(record["version"]) };
+    case "untag":
+      return { op: "untag", name: asTagName(record["name"]) };
+    case "forget":
+      return {
+        op: "forget",
+        versions: asArray(record["versions"], MAX_FORGOTTEN_VERSIONS, "versions").map(asVersion),
+      };
     default:
       throw new DataError("type", "operation that this version does not know");
   }
@@ -294,6 +325,16 @@ function asBytes(value: unknown, least: number, most: number, what: string): Uin
 function asNumber(value: unknown, what: string): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
     throw new DataError("type", `${what}: expected a number`);
+  return value;
+}
+
+function asVersion(value: unknown): Uint8Array {
+  return asBytes(value, HASH_BYTES, HASH_BYTES, "version");
+}
+
+function asTagName(value: unknown): string {
+  if (typeof value !== "string" || !isTagName(value))
+    throw new DataError("text", "a name that no tag can have");
   return value;
 }
 

@@ -13,6 +13,7 @@ import { TreePuller } from "./pull";
 import { TreePusher, pushRoots } from "./push";
 import { toRemoteNode } from "./remote-node";
 import type {
+  AtOptions,
   OpenOptions,
   PullOptions,
   PullReport,
@@ -23,12 +24,14 @@ import type {
   WalkedNode,
 } from "./repository-api";
 import { RepositoryParts } from "./repository-parts";
+import { RepositoryVersions } from "./repository-versions";
 import { EntryType, type TreeEntry, encodeEntry } from "./tree";
 import { unlock } from "./unlock";
 
 export type * from "./repository-api";
 
 export class Repository {
+  readonly versions: RepositoryVersions;
   readonly #parts: RepositoryParts;
 
   static async open(options: OpenOptions): Promise<Repository> {
@@ -47,6 +50,7 @@ export class Repository {
 
   private constructor(parts: RepositoryParts) {
     this.#parts = parts;
+    this.versions = new RepositoryVersions(parts, (operations) => this.#change(operations));
   }
 
   /** Hexadecimal. */
@@ -60,22 +64,22 @@ export class Repository {
   }
 
   /** undefined when there is nothing at `path`. */
-  async stat(path: string): Promise<RemoteNode | undefined> {
-    const entry = await this.#parts.find(parseRemotePath(path));
+  async stat(path: string, { at }: AtOptions = {}): Promise<RemoteNode | undefined> {
+    const entry = await this.#parts.find(parseRemotePath(path), at);
     return entry && toRemoteNode(entry);
   }
 
   /** What is in a folder, by name; of a file or link itself. */
-  async list(path: string): Promise<RemoteNode[]> {
-    const entry = await this.#parts.require(path);
+  async list(path: string, { at }: AtOptions = {}): Promise<RemoteNode[]> {
+    const entry = await this.#parts.require(path, at);
     if (entry.type !== EntryType.directory) return [toRemoteNode(entry)];
     return (await this.#parts.trees.load(entry)).map(toRemoteNode);
   }
 
   /** The node at `path` and everything below, parents first. */
-  async *walk(path: string): AsyncGenerator<WalkedNode> {
+  async *walk(path: string, { at }: AtOptions = {}): AsyncGenerator<WalkedNode> {
     const names = parseRemotePath(path);
-    yield* this.#walk(await this.#parts.require(path), names.length === 0 ? "" : formatRemotePath(names));
+    yield* this.#walk(await this.#parts.require(path, at), names.length === 0 ? "" : formatRemotePath(names));
   }
 
   async *#walk(entry: TreeEntry, path: string): AsyncGenerator<WalkedNode> {
@@ -161,11 +165,11 @@ export class Repository {
   }
 
   async pull(options: PullOptions): Promise<PullReport> {
-    const { remote, to, overwrite = "always", onProgress } = options;
+    const { remote, to, at, overwrite = "always", onProgress } = options;
     const { reader, cipher, cache, trees, options: opened } = this.#parts;
     const { signal } = opened;
     const started = performance.now();
-    const entry = await this.#parts.require(remote);
+    const entry = await this.#parts.require(remote, at);
     const fetcher = new ChunkFetcher({
       cipher,
       reader,
@@ -217,8 +221,9 @@ export class Repository {
     await this.#change(await move(this.#parts, from, to));
   }
 
-  async usage(): Promise<RepositoryUsage> {
-    const { index, logs, state, options } = this.#parts;
+  /** With `at` the files, folders and bytes of that version; the rest is always about everything stored. */
+  async usage({ at }: AtOptions = {}): Promise<RepositoryUsage> {
+    const { index, logs, options } = this.#parts;
     const { packs } = index;
     const sum = (of: typeof packs): number => of.reduce((bytes, pack) => bytes + pack.sizeBytes, 0);
     const devices = await Promise.all(
@@ -230,14 +235,16 @@ export class Repository {
     );
     let files = 0;
     let directories = 0;
-    for await (const node of this.walk("/")) {
+    let bytes = 0;
+    for await (const node of this.walk("/", { at })) {
+      if (node.path === "/") bytes = node.sizeBytes;
       if (node.type === "file") files++;
       else if (node.type === "directory" && node.path !== "/") directories++;
     }
     return {
       files,
       directories,
-      bytes: state.root.sizeBytes,
+      bytes,
       chunks: index.size,
       packs: packs.length,
       packBytes: sum(packs),
