@@ -72,12 +72,12 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     command: "log [path]",
-    describe: "List the versions of the repository, or those that changed PATH, newest first",
+    describe: "List the versions, newest first; with PATH those that changed it",
     load: async () => forgetTypes((await import("./commands/log")).command),
   },
   {
     command: "diff <from> [to] [path]",
-    describe: "Show what differs between two versions: + added, - removed, M modified, T type, P permissions",
+    describe: "Show what differs between two versions",
     load: async () => forgetTypes((await import("./commands/diff")).command),
   },
   {
@@ -91,9 +91,8 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => forgetTypes((await import("./commands/tag")).command),
   },
   {
-    command: "forget [which..]",
-    describe:
-      "Forget versions, by name or all that a policy does not keep; `coffer prune` then frees their room",
+    command: "forget [versions..]",
+    describe: "Forget versions: those named, or all that a policy does not keep",
     load: async () => forgetTypes((await import("./commands/forget")).command),
   },
   {

@@ -22,7 +22,7 @@ const names: Readonly<Record<NodeChange["change"], string>> = {
 
 export const diffCommand: FileCommand<DiffOptions> = {
   command: "diff <from> [to] [path]",
-  describe: "Show what differs between two versions: + added, - removed, M modified, T type, P permissions",
+  describe: "Show what differs between two versions",
   completion: { arguments: ["none", "none", "remote", "none"], options: ["--json"] },
   builder: (yargs) =>
     yargs
@@ -33,6 +33,7 @@ export const diffCommand: FileCommand<DiffOptions> = {
         describe: "Another one (default: latest, what is there now)",
       })
       .positional("path", { type: "string", describe: "Only at and below this remote path" })
+      .epilogue("+ added, - removed, M modified, T of another type, P with other permissions")
       .example("$0 diff yesterday", "what has changed since the end of yesterday")
       .example("$0 diff v1 v2 photos", ""),
   run: async (options, { output, session }) => {

@@ -8,7 +8,7 @@ import type { ForgetPolicy, ForgetReport, VersionInfo } from "../repository/repo
 import { plural } from "../transfer-progress";
 
 interface ForgetCommandOptions extends GlobalOptions {
-  which: string[];
+  versions: string[];
   "keep-last": number | undefined;
   "keep-daily": number | undefined;
   "keep-weekly": number | undefined;
@@ -21,9 +21,8 @@ interface ForgetCommandOptions extends GlobalOptions {
 const numbers = ["last", "daily", "weekly", "monthly", "yearly"] as const;
 
 export const forgetCommand: FileCommand<ForgetCommandOptions> = {
-  command: "forget [which..]",
-  describe:
-    "Forget versions, by name or all that a policy does not keep; `coffer prune` then frees their room",
+  command: "forget [versions..]",
+  describe: "Forget versions: those named, or all that a policy does not keep",
   completion: {
     arguments: ["none"],
     options: [...numbers.map((name) => `--keep-${name}`), "--keep-tag", "--dry-run", "--json"],
@@ -31,7 +30,7 @@ export const forgetCommand: FileCommand<ForgetCommandOptions> = {
   },
   builder: (yargs) =>
     yargs
-      .positional("which", {
+      .positional("versions", {
         type: "string",
         array: true,
         default: [],
@@ -57,13 +56,13 @@ export const forgetCommand: FileCommand<ForgetCommandOptions> = {
       ),
   run: async (options, { output, session }) => {
     const policy = policyOf(options);
-    if ((policy === undefined) === (options.which.length === 0))
+    if ((policy === undefined) === (options.versions.length === 0))
       throw new Refusal("usage", "name the versions to forget, or say what to keep, one of the two", {
         hint: "For example `coffer forget --keep-daily 7 --keep-monthly 12 --dry-run`.",
       });
     const isDryRun = options["dry-run"];
-    const { versions } = await session.repository();
-    const report = await versions.forget({ versions: options.which, policy, isDryRun });
+    const repository = await session.repository();
+    const report = await repository.versions.forget({ versions: options.versions, policy, isDryRun });
     if (output.json)
       printRecords(report, isDryRun, (record) => {
         output.result(record);

@@ -12,7 +12,7 @@ interface LogOptions extends GlobalOptions {
 
 export const logCommand: FileCommand<LogOptions> = {
   command: "log [path]",
-  describe: "List the versions of the repository, or those that changed PATH, newest first",
+  describe: "List the versions, newest first; with PATH those that changed it",
   completion: {
     arguments: ["remote", "none"],
     options: ["--limit", "--json"],

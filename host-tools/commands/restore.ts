@@ -40,9 +40,11 @@ export const restoreCommand: FileCommand<RestoreOptions> = {
     const repository = await session.repository();
     await repository.refresh();
     const { id, shortId } = await repository.versions.find(options.at);
+    // The latest version may lack what another computer wrote at the same time; "latest" does not.
+    const at = options.at === "latest" ? "latest" : id;
     const path = session.remotePath(options.path);
     const to = options.to === undefined ? undefined : session.remotePath(options.to);
-    const isChanged = await repository.versions.restore(path, { at: id, to });
+    const isChanged = await repository.versions.restore(path, { at, to });
     const target = printable(to ?? path);
     output.result(
       { path, to: to ?? path, version: id, isChanged },

@@ -408,6 +408,7 @@ describe("repository formats", () => {
       { op: "set", path },
       { op: "set", path: [new Uint8Array(0)], node },
       { op: "tag", name: "", version: noise(88, 32) },
+      { op: "tag", name: "-a", version: noise(88, 32) },
       { op: "tag", name: "a b", version: noise(88, 32) },
       { op: "tag", name: "x".repeat(65), version: noise(88, 32) },
       { op: "tag", name: "v1\n", version: noise(88, 32) },

@@ -344,7 +344,7 @@ describe("versions", () => {
       ];
       for (const name of bad)
         await assert.rejects(repository.versions.tag(name), refusal("usage", /cannot be a tag/), name);
-      for (const name of ["x".repeat(64), "v1.0_final-2", "abc", "-", "coffee"])
+      for (const name of ["x".repeat(64), "v1.0_final-2", "abc", "_", "coffee"])
         await repository.versions.tag(name);
       assert.equal((await repository.versions.tags()).length, 5);
       await assert.rejects(repository.versions.untag("nothing"), refusal("unknownVersion", /no tag/));
@@ -442,7 +442,8 @@ describe("versions", () => {
       device.blobs.clear();
       const fresh = await scratch.open([device], { home: scratch.path("fresh") });
       assert.equal((await log(fresh)).length, 3, "it still counts as a version");
-      assert.match(scratch.warnings.join("\n"), /what the log entry of .* changed cannot be read/);
+      const told = scratch.warnings.filter((text) => /^what the log entry of .* cannot be read/.test(text));
+      assert.equal(told.length, 1, "told once");
       await assert.rejects(
         fresh.versions.forget({ policy: { last: 1 } }),
         refusal("missingBlob", /1 of the log entries/),

@@ -156,7 +156,7 @@ export class History {
   async #load(): Promise<Known> {
     const logs = [...this.#logs.logs.values()];
     const entries = logs.reduce((sum, log) => sum + log.count, 0);
-    if (this.#known?.entries === entries && this.#known.unreadable === 0) return this.#known;
+    if (this.#known?.entries === entries) return this.#known;
     const found = logs.flatMap((log) =>
       log.bodies.map((body) => ({ body, writer: log.name, id: hex(log.headAt(body.sequence + 1)) })),
     );

@@ -41,7 +41,8 @@ const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
 const MAX_DETAIL_OPERATIONS = 65536;
 /** Versions that one operation forgets: 32 KiB; a longer list takes several. */
 export const MAX_FORGOTTEN_VERSIONS = 1024;
-const tagName = /^[A-Za-z0-9._-]{1,64}$/;
+/** Not with a dash in front, which would make it an option. */
+const tagName = /^[A-Za-z0-9._][A-Za-z0-9._-]{0,63}$/;
 
 /**
  * Path parts are bytes. `put` merges the node into what is there, `set` replaces what is there; `node` is an encoded
@@ -94,7 +95,7 @@ export function isTreeOperation({ op }: Operation): boolean {
   return op !== "tag" && op !== "untag" && op !== "forget";
 }
 
-/** Letters, digits, dot, underscore and dash, at most 64. */
+/** Letters, digits, dot, underscore and, not in front, dash; at most 64. */
 export function isTagName(name: string): boolean {
   return tagName.test(name);
 }

@@ -161,7 +161,7 @@ export class RepositoryVersions {
 function requireTagName(name: string): void {
   if (!isTagName(name))
     throw new Refusal("usage", `${JSON.stringify(name)} cannot be a tag`, {
-      hint: "A tag has up to 64 letters, digits, dots, dashes and underscores.",
+      hint: "A tag has up to 64 letters, digits, dots, underscores and dashes, and does not begin with a dash.",
     });
   if (isVersionName(name))
     throw new Refusal(
