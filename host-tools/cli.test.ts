@@ -101,7 +101,7 @@ describe("coffer", function () {
 
   for (const [words, error] of [
     [[], "which command?"],
-    [["bogus"], "unknown command: bogus"],
+    [["frobnicate"], "unknown command: frobnicate"],
     [["devise", "list"], "there is no such command; did you mean device?"],
     [["cert"], "a word is missing on the command line"],
     [["cert", "list", "--bogus"], "unknown argument: bogus"],

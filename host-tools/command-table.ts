@@ -71,6 +71,31 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => forgetTypes((await import("./commands/stat")).command),
   },
   {
+    command: "log [path]",
+    describe: "List the versions, newest first; with PATH those that changed it",
+    load: async () => forgetTypes((await import("./commands/log")).command),
+  },
+  {
+    command: "diff <from> [to] [path]",
+    describe: "Show what differs between two versions",
+    load: async () => forgetTypes((await import("./commands/diff")).command),
+  },
+  {
+    command: "restore <path>",
+    describe: "Make a remote path again what it was in an older version, as a new version",
+    load: async () => forgetTypes((await import("./commands/restore")).command),
+  },
+  {
+    command: "tag [name] [which]",
+    describe: "Give a version a name, list the names, or take one away",
+    load: async () => forgetTypes((await import("./commands/tag")).command),
+  },
+  {
+    command: "forget [versions..]",
+    describe: "Forget versions: those named, or all that a policy does not keep",
+    load: async () => forgetTypes((await import("./commands/forget")).command),
+  },
+  {
     command: "df",
     describe: "Show the room on each device and what the repository takes",
     load: async () => forgetTypes((await import("./commands/df")).command),

@@ -75,6 +75,10 @@ export const ExitStatus = {
   folderNotEmpty: 53,
   /** The local path does not exist. */
   localPathNotFound: 54,
+  /** There is no such version or tag, no version as old as the time named, or the version was forgotten. */
+  unknownVersion: 55,
+  /** The version is tagged or the current one of a computer, and is not forgotten. */
+  versionInUse: 56,
 
   /** The local disk is full. */
   localDiskFull: 60,

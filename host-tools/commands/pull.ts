@@ -7,6 +7,7 @@ import { type Output, formatBytes, printable } from "../render";
 import type { PullOptions, PullReport } from "../repository/repository";
 import { remoteName } from "../shell/remote-path";
 import { TransferProgress, countsOf, formatSeconds } from "../transfer-progress";
+import { atOption, resolveAt } from "../version-option";
 
 type Overwrite = NonNullable<PullOptions["overwrite"]>;
 const overwriteChoices = ["always", "newer", "never"] as const satisfies readonly Overwrite[];
@@ -16,6 +17,7 @@ interface PullCommandOptions extends GlobalOptions {
   remote: string;
   to: string | undefined;
   overwrite: Overwrite;
+  at: string | undefined;
 }
 
 export const pullCommand: FileCommand<PullCommandOptions> = {
@@ -23,8 +25,8 @@ export const pullCommand: FileCommand<PullCommandOptions> = {
   describe: "Fetch a file or folder",
   completion: {
     arguments: ["remote", "none"],
-    options: ["--to", "--overwrite", "--json", "--quiet"],
-    optionValues: { "--to": "local", "--overwrite": "none" },
+    options: ["--to", "--overwrite", "--at", "--json", "--quiet"],
+    optionValues: { "--to": "local", "--overwrite": "none", "--at": "none" },
   },
   builder: (yargs) =>
     yargs
@@ -39,10 +41,12 @@ export const pullCommand: FileCommand<PullCommandOptions> = {
         default: defaultOverwrite,
         describe: "What happens to local files that differ",
       })
+      .option("at", atOption)
       .example("$0 pull photos", "becomes ./photos")
-      .example("$0 pull photos/2024 --to /tmp/restored", "becomes /tmp/restored"),
-  run: async ({ remote, to, overwrite }, context) => {
-    await pullTo(remote, to, overwrite, context);
+      .example("$0 pull photos/2024 --to /tmp/restored", "becomes /tmp/restored")
+      .example("$0 pull photos --at '3 days ago' --to old-photos", "as it was then"),
+  run: async ({ remote, to, overwrite, at }, context) => {
+    await pullTo(remote, to, { overwrite, at }, context);
   },
 };
 
@@ -51,7 +55,7 @@ export const command = standalone(pullCommand);
 export async function pullTo(
   path: string,
   localPath: string | undefined,
-  overwrite: Overwrite,
+  { overwrite, at: spec }: { overwrite: Overwrite; at: string | undefined },
   { output, session }: FileCommandContext,
 ): Promise<void> {
   const remote = session.remotePath(path);
@@ -62,9 +66,10 @@ export async function pullTo(
     });
   const to = session.localPath(localPath ?? name);
   const repository = await session.repository();
+  const at = await resolveAt(repository, spec, output);
   const progress = new TransferProgress(output, "pull");
   try {
-    const report = await repository.pull({ remote, to, overwrite, onProgress: progress.onProgress });
+    const report = await repository.pull({ remote, to, at, overwrite, onProgress: progress.onProgress });
     progress.stop();
     printReport(output, report, remote, to);
   } finally {

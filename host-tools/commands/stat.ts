@@ -5,10 +5,12 @@ import { formatMode, isoTime, nodeRecord } from "../listing/node-format";
 import { formatBytes, printable } from "../render";
 import type { NodeType, RemoteNode } from "../repository/repository";
 import { plural } from "../transfer-progress";
+import { atOption, resolveAt } from "../version-option";
 import { requireNode } from "./ls";
 
 interface StatOptions extends GlobalOptions {
   path: string[];
+  at: string | undefined;
 }
 
 const typeNames: Readonly<Record<NodeType, string>> = {
@@ -20,15 +22,18 @@ const typeNames: Readonly<Record<NodeType, string>> = {
 export const statCommand: FileCommand<StatOptions> = {
   command: "stat <path..>",
   describe: "Show everything known about remote files and folders",
-  completion: { arguments: ["remote"], options: ["--json"] },
+  completion: { arguments: ["remote"], options: ["--at", "--json"], optionValues: { "--at": "none" } },
   builder: (yargs) =>
-    yargs.positional("path", { type: "string", array: true, describe: "Remote paths", demandOption: true }),
+    yargs
+      .positional("path", { type: "string", array: true, describe: "Remote paths", demandOption: true })
+      .option("at", atOption),
   run: async (options, { output, session }) => {
     const repository = await session.repository();
     await repository.refresh();
+    const at = await resolveAt(repository, options.at, output);
     for (const path of options.path) {
       const remote = session.remotePath(path);
-      const node = await requireNode(repository, remote);
+      const node = await requireNode(repository, remote, { at });
       output.result(nodeRecord(node, remote), describe(node, remote));
     }
   },

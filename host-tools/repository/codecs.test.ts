@@ -15,6 +15,8 @@ import { decodeIndex, encodeIndex, openIndexBlob, sealIndexBlob } from "./index-
 import { decodeKeySlot, encodeKeySlot, makeKeySlot, openKeySlot } from "./key-slot";
 import {
   type EntryBody,
+  MAX_FORGOTTEN_VERSIONS,
+  type Operation,
   decodeDetail,
   encodeDetail,
   exportPublicKey,
@@ -382,6 +384,47 @@ describe("repository formats", () => {
       decodeDetail,
     );
   }).timeout(60_000);
+
+  it("every operation comes back as it was, and nothing beyond its bounds is taken", () => {
+    const [path, node] = [[Buffer.from("a"), Buffer.from("b")], encodeEntry(sampleTree[0] as TreeEntry)];
+    const operations: Operation[] = [
+      { op: "put", folder: path, node },
+      { op: "mkdir", path, node },
+      { op: "remove", path },
+      { op: "move", from: path, to: [Buffer.from("c")] },
+      { op: "set", path, node },
+      { op: "set", path: [], node },
+      { op: "tag", name: "v1.0_a-b", version: noise(88, 32) },
+      { op: "untag", name: "x".repeat(64) },
+      { op: "forget", versions: [noise(89, 32), noise(90, 32)] },
+      { op: "forget", versions: Array.from({ length: MAX_FORGOTTEN_VERSIONS }, () => noise(91, 32)) },
+    ];
+    const bytes = encodeDetail({ operations: operations.slice(0, -1), seen: [] });
+    for (const operation of operations)
+      assert.deepEqual(
+        plain(decodeDetail(encodeDetail({ operations: [operation], seen: [] })).operations),
+        plain([operation]),
+      );
+    attack("operations", bytes, decodeDetail);
+    const bad: object[] = [
+      { op: "set", path },
+      { op: "set", path: [new Uint8Array(0)], node },
+      { op: "tag", name: "", version: noise(88, 32) },
+      { op: "tag", name: "-a", version: noise(88, 32) },
+      { op: "tag", name: "a b", version: noise(88, 32) },
+      { op: "tag", name: "x".repeat(65), version: noise(88, 32) },
+      { op: "tag", name: "v1\n", version: noise(88, 32) },
+      { op: "tag", name: "v1", version: noise(88, 31) },
+      { op: "tag", name: "v1" },
+      { op: "untag", name: 7 },
+      { op: "forget", versions: [noise(89, 33)] },
+      { op: "forget", versions: noise(89, 32) },
+      { op: "forget", versions: Array.from({ length: MAX_FORGOTTEN_VERSIONS + 1 }, () => noise(91, 32)) },
+      { op: "other", name: "v1" },
+    ];
+    for (const operation of bad)
+      assert.throws(() => decodeDetail(encode({ v: 1, ops: [operation], seen: [] })), DataError);
+  });
 
   it("a key slot opens with its passphrase only, and its parameters are bounded", async () => {
     const slot = await makeKeySlot(noise(2, 32), repositoryId, "pass\u00e9");

@@ -28,9 +28,9 @@ import {
   MAX_BODY_BYTES,
   MAX_INDEX_BLOBS,
   type Operation,
-  changesTree,
   encodeDetail,
   exportPublicKey,
+  isTreeOperation,
   sealEntry,
 } from "./log-entry";
 import type { LogBook } from "./log-book";
@@ -81,7 +81,7 @@ export class Committer {
     operations: readonly Operation[],
     folders: readonly (readonly ByteString[])[],
     uploader: PackUploader,
-    condemnations: number,
+    { condemnations, isAgain }: { condemnations: number; isAgain: boolean },
   ): Promise<boolean> {
     return this.#locked(async () => {
       const { state, editor, refresh, indexLoader } = this.#context;
@@ -90,8 +90,9 @@ export class Committer {
       if (fate.condemnations !== condemnations) throw new CondemnedMeanwhile();
       let root = state.root;
       for (const operation of operations) root = await editor.apply(root, operation);
-      const isSameState = isSame(root, state.root) && operations.every(changesTree);
+      const isSameState = isSame(root, state.root) && operations.every(isTreeOperation);
       for (const folder of folders) await this.#storeFolders(root, folder, uploader);
+      if (isAgain) await this.#storePending(uploader);
       if (isSameState) await uploader.flush();
       if (isSameState && uploader.packs.length === 0) {
         await Promise.all(this.#context.targets.map((target) => this.#context.logs.bringUpToDate(target)));
@@ -101,8 +102,15 @@ export class Committer {
       await refresh();
       const own = operations.some(({ op }) => op === "condemn") ? 1 : 0;
       if (fate.condemnations !== condemnations + own) throw new CondemnedMeanwhile();
+      this.#context.trees.pending.clear();
       return true;
     });
+  }
+
+  /** Folders that this commit, or an attempt before it, has made. */
+  async #storePending(uploader: PackUploader): Promise<void> {
+    for (const { kind, id, plaintext } of this.#context.trees.pending.values())
+      await uploader.offer(kind, id, plaintext);
   }
 
   /** Folders on the way that did not change may be on other devices only. */
@@ -117,11 +125,10 @@ export class Committer {
   }
 
   async #write(root: TreeEntry, operations: readonly Operation[], uploader: PackUploader): Promise<void> {
-    const { trees, targets, logs, prepare } = this.#context;
-    for (const { kind, id, plaintext } of trees.pending.values()) await uploader.offer(kind, id, plaintext);
+    const { targets, logs, prepare } = this.#context;
+    await this.#storePending(uploader);
     const detail = await this.#detail(operations, uploader);
     await uploader.flush();
-    trees.pending.clear();
     const rootBytes = encodeEntry(root);
     const names = targets.map((target) => target.name);
     let room = MAX_BODY_BYTES - BODY_RESERVE_BYTES - rootBytes.length;

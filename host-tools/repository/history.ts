@@ -1,13 +1,28 @@
 // SPDX-License-Identifier: MIT
 /**
  * The versions of the repository: every entry that changed something, with the state it led to. A version's id is the
- * hash of its entry, so it names the same state on every computer. docs/repository.md "Versions".
+ * hash of its entry, so it names the same state on every computer. Tags and what was forgotten follow from all entries in
+ * the merged order, so they are the same on every computer, too. docs/repository.md "Versions".
  */
 
-import { type EntryBody, changesTree } from "./log-entry";
+import { Refusal } from "../refusal";
+import {
+  type EntryBody,
+  type EntryDetail,
+  type Operation,
+  type SeenHead,
+  isTreeOperation,
+} from "./log-entry";
 import type { LogBook } from "./log-book";
 import { type MergedState, compareOrder } from "./merged-state";
 import { type TreeEntry, decodeEntry } from "./tree";
+import { parseVersionTime } from "./version-time";
+
+/** Details that are not in their entries are fetched so many at a time. */
+const PARALLEL = 8;
+const MIN_ID_DIGITS = 4;
+const SHOWN_ID_DIGITS = 8;
+const idPrefix = new RegExp(`^[0-9a-f]{${String(MIN_ID_DIGITS)},64}$`);
 
 export interface Version {
   /** 64 hexadecimal digits. */
@@ -17,27 +32,195 @@ export interface Version {
   root: TreeEntry;
   /** Name of the computer that wrote it. */
   writer: string;
+  /** Those on the tree; none when the entry's detail cannot be read now. */
+  operations: readonly Operation[];
+  seen: readonly SeenHead[];
+}
+
+interface Known {
+  /** Of all logs together, when this was computed. They only grow. */
+  entries: number;
+  /** Newest first, also forgotten ones. */
+  all: Version[];
+  tags: ReadonlyMap<string, string>;
+  forgotten: ReadonlySet<string>;
+  unreadable: number;
 }
 
 export class History {
   readonly #logs: LogBook;
   readonly #state: MergedState;
+  readonly #onWarning: (text: string) => void;
+  #known: Known | undefined;
 
-  constructor(options: { logs: LogBook; state: MergedState }) {
+  constructor(options: { logs: LogBook; state: MergedState; onWarning: (text: string) => void }) {
     this.#logs = options.logs;
     this.#state = options.state;
+    this.#onWarning = options.onWarning;
   }
 
-  /** Newest first. Entries that leave the files as they are, for example with a part of a long index, are no versions. */
-  async versions(): Promise<Version[]> {
-    const versions: Version[] = [];
-    for (const log of this.#logs.logs.values())
-      for (const body of log.bodies) {
-        if (!(await this.#state.detail(body)).operations.some(changesTree)) continue;
-        const hash = log.headAt(body.sequence + 1) ?? new Uint8Array(0);
-        const root = decodeEntry(body.root, { isRoot: true });
-        versions.push({ id: Buffer.from(hash).toString("hex"), body, root, writer: log.name });
-      }
-    return versions.sort((a, b) => compareOrder(b.body, a.body));
+  /** All that were not forgotten, newest first. */
+  async kept(): Promise<Version[]> {
+    const { all, forgotten } = await this.#load();
+    return all.filter(({ id }) => !forgotten.has(id));
   }
+
+  /** From name to the id of a version. */
+  async tags(): Promise<ReadonlyMap<string, string>> {
+    return (await this.#load()).tags;
+  }
+
+  /** Ids of the newest version and of the last one of each computer. */
+  async current(): Promise<ReadonlySet<string>> {
+    const { all } = await this.#load();
+    const current = new Map<string, string>();
+    for (const { id, body } of all) {
+      const writer = hex(body.writer);
+      if (!current.has(writer)) current.set(writer, id);
+    }
+    return new Set(current.values());
+  }
+
+  /** Refuses while an entry cannot be read: it may hold tags. */
+  async requireComplete(): Promise<void> {
+    const { unreadable } = await this.#load();
+    if (unreadable > 0)
+      throw new Refusal(
+        "missingBlob",
+        `what ${String(unreadable)} of the log entries say cannot be read now, and they may hold tags`,
+        { hint: "Name another device that the repository is stored on with --device, too." },
+      );
+  }
+
+  /** The version that `spec` names: the beginning of an id, a tag, "latest", or a time. */
+  async find(spec: string, now = new Date()): Promise<Version> {
+    const { all, tags, forgotten } = await this.#load();
+    const kept = all.filter(({ id }) => !forgotten.has(id));
+    const [latest] = kept;
+    if (!latest) throw unknown("the repository has no versions yet", "The first push makes one.");
+    if (spec === "latest") return latest;
+    const tagged = tags.get(spec);
+    if (tagged !== undefined) {
+      const version = all.find(({ id }) => id === tagged);
+      if (version) return version;
+      throw unknown(
+        `the version with the tag ${spec} is on none of the devices asked`,
+        "Name another device that the repository is stored on with --device.",
+      );
+    }
+    const start = spec.toLowerCase();
+    if (idPrefix.test(start)) return this.#byId(start, all, forgotten);
+    const timeMs = parseVersionTime(spec, now);
+    if (timeMs === undefined)
+      throw unknown(
+        `${JSON.stringify(spec)} is neither a version, nor a tag, nor a time`,
+        'See what there is with `coffer log`. Times are like "2026-11-21", "2026-11-21 14:30" or "3 days ago".',
+      );
+    const version = kept.find(({ body }) => body.timeMs <= timeMs);
+    if (version) return version;
+    throw unknown(
+      `there is no version from ${new Date(timeMs).toISOString()} or before`,
+      "See what there is with `coffer log`.",
+    );
+  }
+
+  #byId(start: string, all: readonly Version[], forgotten: ReadonlySet<string>): Version {
+    const [version, ...others] = all.filter(({ id }) => id.startsWith(start));
+    if (!version) throw unknown(`there is no version ${start}`, "See what there is with `coffer log`.");
+    if (others.length > 0)
+      throw unknown(
+        `${start} is ambiguous: ${String(others.length + 1)} versions begin with it`,
+        "Give more digits of the id; `coffer log` shows enough of them.",
+      );
+    if (forgotten.has(version.id))
+      throw unknown(`the version ${start} was forgotten`, "See what is kept with `coffer log`.");
+    return version;
+  }
+
+  /** Eight digits of each id, or as many more as tell it from all others. */
+  async shortIds(): Promise<ReadonlyMap<string, string>> {
+    const ids = (await this.#load()).all.map(({ id }) => id).sort();
+    const alike = (a: string, b: string | undefined): number => {
+      let count = 0;
+      while (b !== undefined && count < a.length && a[count] === b[count]) count++;
+      return count;
+    };
+    return new Map(
+      ids.map((id, at) => {
+        const digits = Math.max(alike(id, ids[at - 1]), alike(id, ids[at + 1])) + 1;
+        return [id, id.slice(0, Math.max(SHOWN_ID_DIGITS, digits))];
+      }),
+    );
+  }
+
+  async #load(): Promise<Known> {
+    const logs = [...this.#logs.logs.values()];
+    const entries = logs.reduce((sum, log) => sum + log.count, 0);
+    if (this.#known?.entries === entries) return this.#known;
+    const found = logs.flatMap((log) =>
+      log.bodies.map((body) => ({ body, writer: log.name, id: hex(log.headAt(body.sequence + 1)) })),
+    );
+    found.sort((a, b) => compareOrder(a.body, b.body));
+    const details = await this.#details(found.map(({ body }) => body));
+    const all: Version[] = [];
+    const tags = new Map<string, string>();
+    const forgotten = new Set<string>();
+    found.forEach((entry, at) => {
+      const detail = details[at];
+      const operations = detail?.operations.filter(isTreeOperation) ?? [];
+      for (const operation of detail?.operations ?? []) {
+        if (operation.op === "tag") tags.set(operation.name, hex(operation.version));
+        else if (operation.op === "untag") tags.delete(operation.name);
+        else if (operation.op === "forget")
+          for (const version of operation.versions) forgotten.add(hex(version));
+      }
+      // What cannot be read counts as a version: so nothing is given up because of it.
+      if (detail && operations.length === 0) return;
+      const root = decodeEntry(entry.body.root, { isRoot: true });
+      all.push({ ...entry, root, operations, seen: detail?.seen ?? [] });
+    });
+    for (const id of tags.values()) forgotten.delete(id);
+    const unreadable = details.filter((detail) => detail === undefined).length;
+    this.#known = { entries, all: all.reverse(), tags, forgotten, unreadable };
+    return this.#known;
+  }
+
+  async #details(bodies: readonly EntryBody[]): Promise<(EntryDetail | undefined)[]> {
+    const details: (EntryDetail | undefined)[] = [];
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (next < bodies.length) {
+        const at = next++;
+        details[at] = await this.#detail(bodies[at] as EntryBody);
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    return details;
+  }
+
+  async #detail(body: EntryBody): Promise<EntryDetail | undefined> {
+    try {
+      return await this.#state.detail(body);
+    } catch (error) {
+      if (!(error instanceof Refusal) || (error.kind !== "missingBlob" && error.kind !== "corruptedBlob"))
+        throw error;
+      const time = new Date(body.timeMs).toISOString();
+      this.#onWarning(`what the log entry of ${time} changed cannot be read: ${error.message}`);
+      return undefined;
+    }
+  }
+}
+
+/** Whether it reads like an id, a time or a keyword, whichever versions there are. */
+export function isVersionName(name: string): boolean {
+  const text = name.toLowerCase();
+  return text === "latest" || idPrefix.test(text) || parseVersionTime(text, new Date(0)) !== undefined;
+}
+
+function unknown(message: string, hint: string): Refusal {
+  return new Refusal("unknownVersion", message, { hint });
+}
+
+function hex(bytes: Uint8Array | undefined): string {
+  return Buffer.from(bytes ?? []).toString("hex");
 }

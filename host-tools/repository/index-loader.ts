@@ -63,13 +63,25 @@ export class IndexLoader {
       }
       this.#done.set(log, log.count);
     }
-    const worker = async (): Promise<void> => {
-      for (let next = waiting.shift(); next; next = waiting.shift())
-        this.#add(await this.#blob(next.id, next.body), next.body);
-    };
-    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    await severalAtATime(waiting, async ({ id, body }) => {
+      this.#add(await this.#blob(id, body), body);
+    });
     // Only now: a long list of operations lies in a pack itself.
-    for (const body of fresh) this.fate.apply(body, (await detailOf(body)).operations);
+    await severalAtATime(fresh, (body) => this.#applyOperations(body, detailOf));
+  }
+
+  async #applyOperations(
+    body: EntryBody,
+    detailOf: (entry: EntryBody) => Promise<EntryDetail>,
+  ): Promise<void> {
+    try {
+      this.fate.apply(body, (await detailOf(body)).operations);
+    } catch (error) {
+      if (!(error instanceof Refusal) || (error.kind !== "missingBlob" && error.kind !== "corruptedBlob"))
+        throw error;
+      // Whoever needs what it says meets the same error again; only a prune would do without it.
+      this.isComplete = false;
+    }
   }
 
   /** Keeps an index blob that was just made. */
@@ -142,6 +154,13 @@ export class IndexLoader {
   #path(id: Uint8Array): string {
     return join(this.#folder, Buffer.from(id).toString("hex"));
   }
+}
+
+async function severalAtATime<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
+  const worker = async (): Promise<void> => {
+    for (let next = items.shift(); next; next = items.shift()) await work(next);
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, worker));
 }
 
 function hash(bytes: Uint8Array): Buffer {

@@ -39,13 +39,24 @@ export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - 1 - SALT_BYTES - 2 - SIGNATURE_B
 export const MAX_INDEX_BLOBS = 32;
 const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
 const MAX_DETAIL_OPERATIONS = 65536;
+/** Versions that one operation forgets: 32 KiB; a longer list takes several. */
+export const MAX_FORGOTTEN_VERSIONS = 1024;
+/** Not with a dash in front, which would make it an option. */
+const tagName = /^[A-Za-z0-9._][A-Za-z0-9._-]{0,63}$/;
 
-/** Path parts are bytes. `put` merges the node into what is there; `node` is an encoded tree entry. */
+/**
+ * Path parts are bytes. `put` merges the node into what is there, `set` replaces what is there; `node` is an encoded
+ * tree entry, and a version the hash of its entry.
+ */
 export type Operation =
   | { op: "put"; folder: Uint8Array[]; node: Uint8Array }
   | { op: "mkdir"; path: Uint8Array[]; node: Uint8Array }
   | { op: "remove"; path: Uint8Array[] }
   | { op: "move"; from: Uint8Array[]; to: Uint8Array[] }
+  | { op: "set"; path: Uint8Array[]; node: Uint8Array }
+  | { op: "tag"; name: string; version: Uint8Array }
+  | { op: "untag"; name: string }
+  | { op: "forget"; versions: Uint8Array[] }
   /** Nobody may rely on these packs any more: they are going to be deleted. */
   | { op: "condemn"; packs: Uint8Array[] }
   /** These packs are gone from every device. */
@@ -53,11 +64,6 @@ export type Operation =
 
 /** Of one operation; more take several. */
 export const MAX_OPERATION_PACKS = 4096;
-
-/** Operations on packs leave the files as they are. */
-export function changesTree(operation: Operation): boolean {
-  return operation.op !== "condemn" && operation.op !== "drop";
-}
 
 /** The head of another writer's log that the writer of the entry had seen. */
 export interface SeenHead {
@@ -89,6 +95,16 @@ export interface EntryBody {
   /** In the first entry only: the writer's Ed25519 key, 32 bytes, and what the computer is called. */
   publicKey?: Uint8Array;
   name?: string;
+}
+
+/** Whether it may change the tree; the others say something about versions or packs. */
+export function isTreeOperation({ op }: Operation): boolean {
+  return op === "put" || op === "mkdir" || op === "remove" || op === "move" || op === "set";
+}
+
+/** Letters, digits, dot, underscore and, not in front, dash; at most 64. */
+export function isTagName(name: string): boolean {
+  return tagName.test(name);
 }
 
 export function encodeDetail(detail: EntryDetail): Uint8Array {
@@ -247,6 +263,17 @@ function readOperation(value: unknown): Operation {
       return { op: "remove", path: path("path") };
     case "move":
       return { op: "move", from: path("from"), to: path("to") };
+    case "set":
+      return { op: "set", path: path("path"), node: node() };
+    case "tag":
+      return { op: "tag", name: asTagName(record["name"]), version: asVersion(record["version"]) };
+    case "untag":
+      return { op: "untag", name: asTagName(record["name"]) };
+    case "forget":
+      return {
+        op: "forget",
+        versions: asArray(record["versions"], MAX_FORGOTTEN_VERSIONS, "versions").map(asVersion),
+      };
     case "condemn":
     case "drop":
       return {
@@ -314,6 +341,16 @@ function asBytes(value: unknown, least: number, most: number, what: string): Uin
 function asNumber(value: unknown, what: string): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
     throw new DataError("type", `${what}: expected a number`);
+  return value;
+}
+
+function asVersion(value: unknown): Uint8Array {
+  return asBytes(value, HASH_BYTES, HASH_BYTES, "version");
+}
+
+function asTagName(value: unknown): string {
+  if (typeof value !== "string" || !isTagName(value))
+    throw new DataError("text", "a name that no tag can have");
   return value;
 }
 

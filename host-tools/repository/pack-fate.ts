@@ -16,6 +16,22 @@ export class CondemnedMeanwhile extends Error {
   }
 }
 
+/** Each is met by a prune of its own. */
+const MAX_ATTEMPTS = 5;
+
+/**
+ * What meets a prune is done again; prunes are rare, so it ends. `isAgain`: what is visible already may rely on packs that
+ * are gone, so nothing counts as stored without a look at the index.
+ */
+export async function untilNothingIsCondemned<T>(work: (isAgain: boolean) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++)
+    try {
+      return await work(attempt > 1);
+    } catch (error) {
+      if (!(error instanceof CondemnedMeanwhile) || attempt === MAX_ATTEMPTS) throw error;
+    }
+}
+
 export class PackFate {
   readonly #index: ChunkIndex;
   /** Also blobs that are in no index: what an interrupted push left. */

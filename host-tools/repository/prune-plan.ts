@@ -4,7 +4,6 @@
 import type { BlobDevice } from "./blob-device";
 import type { IndexedPack } from "./chunk-index";
 import { directItems } from "./content";
-import { History } from "./history";
 import { LiveChunks } from "./live-chunks";
 import type { RepositoryParts } from "./repository-parts";
 
@@ -81,10 +80,11 @@ export async function planPrune(parts: RepositoryParts, maxUnused: number): Prom
 
 /** What the present state, all kept versions and the entries themselves need. */
 export async function findLive(parts: RepositoryParts): Promise<LiveChunks> {
-  const { index, trees, state, logs, options } = parts;
+  const { index, trees, state, logs, history, options } = parts;
   const live = new LiveChunks({ index, trees, signal: options.signal });
   await live.addTree(state.root);
-  for (const version of await new History({ logs, state }).versions()) await live.addTree(version.root);
+  await history.requireComplete();
+  for (const version of await history.kept()) await live.addTree(version.root);
   for (const log of logs.logs.values())
     for (const { detail } of log.bodies)
       if (!(detail instanceof Uint8Array))

@@ -100,7 +100,9 @@ class PruneJob {
     try {
       // Repacking takes room: where there is none, what is dead makes some first.
       await this.#repack(uploader);
-      await this.#parts.committer().commit(inOperations("condemn", ids), [], uploader, condemnations);
+      await this.#parts
+        .committer()
+        .commit(inOperations("condemn", ids), [], uploader, { condemnations, isAgain: false });
     } catch (error) {
       await uploader.abandon();
       if (!(error instanceof Refusal) || error.kind !== "cardFull" || holdMs > 0 || dead.length === 0)
@@ -142,7 +144,9 @@ class PruneJob {
       );
     const { condemnations } = this.#parts.fate;
     const uploader = await this.#parts.uploader(undefined);
-    await this.#parts.committer().commit(inOperations("drop", due), [], uploader, condemnations);
+    await this.#parts
+      .committer()
+      .commit(inOperations("drop", due), [], uploader, { condemnations, isAgain: false });
     await this.#parts.settle();
   }
 

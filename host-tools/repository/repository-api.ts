@@ -30,6 +30,69 @@ export interface WalkedNode extends RemoteNode {
   path: string;
 }
 
+/** Something of the past: a version named by the beginning of its id, by a tag, by a time, or "latest". */
+export interface AtOptions {
+  /** Without it, what is there now. */
+  at?: string | undefined;
+}
+
+/** One change of a version, as its writer made it. */
+export interface VersionChange {
+  change: "put" | "mkdir" | "remove" | "move" | "restore";
+  path: string;
+  /** Of a move, where it went. */
+  to?: string;
+}
+
+export interface VersionInfo {
+  /** 64 hexadecimal digits, the same on every computer. */
+  id: string;
+  /** As many of its first digits as tell it from all others, at least 8. */
+  shortId: string;
+  /** By the clock of the computer that made it. */
+  timeMs: number;
+  /** The computer that made it. */
+  writer: string;
+  /** The first of them, and how many there are. */
+  changes: VersionChange[];
+  changeCount: number;
+  tags: string[];
+  /** Of everything that was in the repository then. */
+  sizeBytes: number;
+  entries: number;
+}
+
+/** A difference at one path. "type": a file became a folder or link, or the other way round. */
+export interface NodeChange {
+  path: string;
+  change: "added" | "removed" | "modified" | "type" | "mode";
+  before?: RemoteNode;
+  after?: RemoteNode;
+}
+
+export interface ForgetPolicy {
+  last?: number | undefined;
+  daily?: number | undefined;
+  weekly?: number | undefined;
+  monthly?: number | undefined;
+  yearly?: number | undefined;
+  /** Tagged versions are kept anyway; this alone lets go of all others. "any" stands for every tag. */
+  tags?: readonly string[] | undefined;
+}
+
+export interface ForgetOptions {
+  /** Versions by name, or a policy for all of them. */
+  versions?: readonly string[] | undefined;
+  policy?: ForgetPolicy | undefined;
+  isDryRun?: boolean | undefined;
+}
+
+export interface ForgetReport {
+  /** With the reasons; only those that a policy looked at. */
+  kept: { version: VersionInfo; reasons: string[] }[];
+  forgotten: VersionInfo[];
+}
+
 export interface OpenOptions {
   /** The state folder, $COFFER_HOME. */
   home: string;
@@ -101,7 +164,7 @@ export interface PushReport {
   seconds: number;
 }
 
-export interface PullOptions {
+export interface PullOptions extends AtOptions {
   remote: string;
   /** Becomes the pulled file or folder itself. */
   to: string;

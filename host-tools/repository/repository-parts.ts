@@ -12,6 +12,7 @@ import { ChunkReader } from "./chunk-reader";
 import { WINDOW_BYTES } from "./chunk-window";
 import { Chunker } from "./chunker";
 import { Committer } from "./committer";
+import { History } from "./history";
 import { IndexLoader } from "./index-loader";
 import type { PushJournal } from "./journal";
 import { makeWriter, openWriter, repositoryFolder, saveKeyFile } from "./key-file";
@@ -45,6 +46,7 @@ export class RepositoryParts {
   readonly chunker: Chunker;
   readonly trees: TreeStore;
   readonly state: MergedState;
+  readonly history: History;
   readonly #unlocked: Unlocked;
   readonly #local: LocalState;
   readonly #editor: TreeEditor;
@@ -72,6 +74,7 @@ export class RepositoryParts {
     this.trees = new TreeStore({ reader: this.reader, cipher, chunker: this.chunker });
     this.#editor = new TreeEditor(this.trees);
     this.state = new MergedState({ logs, reader: this.reader, editor: this.#editor });
+    this.history = new History({ logs, state: this.state, onWarning });
     const forgotten = new Set(options.forgetDevices ?? []);
     this.#indexLoader = new IndexLoader({
       keys,
@@ -187,17 +190,29 @@ export class RepositoryParts {
     );
   }
 
-  async find(parts: readonly ByteString[]): Promise<TreeEntry | undefined> {
-    return this.trees.find(this.state.root, parts);
+  /** Everything as it was in the version that `at` names, or as it is now. */
+  async rootAt(at: string | undefined): Promise<TreeEntry> {
+    // With several writers the newest version may lack what another wrote at the same time; nobody means that.
+    if (at === undefined || at === "latest") return this.state.root;
+    return (await this.history.find(at)).root;
   }
 
-  async require(path: string): Promise<TreeEntry> {
+  async find(parts: readonly ByteString[], at?: string): Promise<TreeEntry | undefined> {
+    return this.trees.find(await this.rootAt(at), parts);
+  }
+
+  async require(path: string, at?: string): Promise<TreeEntry> {
     const parts = parseRemotePath(path);
-    const entry = await this.find(parts);
-    if (!entry)
-      throw new Refusal("pathNotFound", `there is no ${formatRemotePath(parts)} in the repository`, {
-        hint: "See what there is with `coffer ls`.",
+    const entry = await this.find(parts, at);
+    if (!entry) {
+      // What a command has looked up already is a whole id.
+      const version = at !== undefined && /^[0-9a-f]{64}$/.test(at) ? at.slice(0, 8) : at;
+      const where = version === undefined ? "the repository" : `the version ${version}`;
+      const option = version === undefined ? "" : ` --at ${JSON.stringify(version)}`;
+      throw new Refusal("pathNotFound", `there is no ${formatRemotePath(parts)} in ${where}`, {
+        hint: `See what there is with \`coffer ls${option}\`.`,
       });
+    }
     return entry;
   }
 

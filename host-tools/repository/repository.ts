@@ -7,7 +7,7 @@ import { FileStorer } from "./file-storer";
 import { PushJournal } from "./journal";
 import { LocalScan } from "./local-scan";
 import type { Operation } from "./log-entry";
-import { CondemnedMeanwhile } from "./pack-fate";
+import { untilNothingIsCondemned } from "./pack-fate";
 import { makeDirectory, move, remove, removeDirectory } from "./path-changes";
 import { ProgressMeter } from "./progress-meter";
 import { prune } from "./prune";
@@ -15,6 +15,7 @@ import { TreePuller } from "./pull";
 import { TreePusher, pushRoots } from "./push";
 import { toRemoteNode } from "./remote-node";
 import type {
+  AtOptions,
   OpenOptions,
   PullOptions,
   PruneOptions,
@@ -27,15 +28,14 @@ import type {
   WalkedNode,
 } from "./repository-api";
 import { RepositoryParts } from "./repository-parts";
+import { RepositoryVersions } from "./repository-versions";
 import { EntryType, type TreeEntry, encodeEntry } from "./tree";
 import { unlock } from "./unlock";
 
 export type * from "./repository-api";
 
-/** Each is met by a prune of its own. */
-const MAX_ATTEMPTS = 5;
-
 export class Repository {
+  readonly versions: RepositoryVersions;
   readonly #parts: RepositoryParts;
 
   static async open(options: OpenOptions): Promise<Repository> {
@@ -54,6 +54,7 @@ export class Repository {
 
   private constructor(parts: RepositoryParts) {
     this.#parts = parts;
+    this.versions = new RepositoryVersions(parts, (operations) => this.#change(operations));
   }
 
   /** Hexadecimal. */
@@ -67,22 +68,22 @@ export class Repository {
   }
 
   /** undefined when there is nothing at `path`. */
-  async stat(path: string): Promise<RemoteNode | undefined> {
-    const entry = await this.#parts.find(parseRemotePath(path));
+  async stat(path: string, { at }: AtOptions = {}): Promise<RemoteNode | undefined> {
+    const entry = await this.#parts.find(parseRemotePath(path), at);
     return entry && toRemoteNode(entry);
   }
 
   /** What is in a folder, by name; of a file or link itself. */
-  async list(path: string): Promise<RemoteNode[]> {
-    const entry = await this.#parts.require(path);
+  async list(path: string, { at }: AtOptions = {}): Promise<RemoteNode[]> {
+    const entry = await this.#parts.require(path, at);
     if (entry.type !== EntryType.directory) return [toRemoteNode(entry)];
     return (await this.#parts.trees.load(entry)).map(toRemoteNode);
   }
 
   /** The node at `path` and everything below, parents first. */
-  async *walk(path: string): AsyncGenerator<WalkedNode> {
+  async *walk(path: string, { at }: AtOptions = {}): AsyncGenerator<WalkedNode> {
     const names = parseRemotePath(path);
-    yield* this.#walk(await this.#parts.require(path), names.length === 0 ? "" : formatRemotePath(names));
+    yield* this.#walk(await this.#parts.require(path, at), names.length === 0 ? "" : formatRemotePath(names));
   }
 
   async *#walk(entry: TreeEntry, path: string): AsyncGenerator<WalkedNode> {
@@ -93,10 +94,10 @@ export class Repository {
   }
 
   async push(options: PushOptions): Promise<PushReport> {
-    return untilNothingIsCondemned(() => this.#push(options));
+    return untilNothingIsCondemned((isAgain) => this.#push(options, isAgain));
   }
 
-  async #push(options: PushOptions): Promise<PushReport> {
+  async #push(options: PushOptions, isAgain: boolean): Promise<PushReport> {
     const { sources, to, force = false, onProgress } = options;
     const parts = this.#parts;
     const { signal } = parts.options;
@@ -130,7 +131,7 @@ export class Repository {
       uploader,
       files,
       mayReuse: !force,
-      areTargetsEqual: parts.isEverythingOnAllDevices(),
+      areTargetsEqual: !isAgain && parts.isEverythingOnAllDevices(),
       folder,
       onWarning: parts.onWarning,
       onFile: (path, unchangedBytes) => {
@@ -148,7 +149,9 @@ export class Repository {
         folder: folder.map(toBytes),
         node: encodeEntry(node),
       }));
-      const isChanged = await parts.committer().commit(operations, [folder], uploader, condemnations);
+      const isChanged = await parts
+        .committer()
+        .commit(operations, [folder], uploader, { condemnations, isAgain });
       journal.finish();
       await parts.settle();
       meter.finish();
@@ -173,11 +176,11 @@ export class Repository {
   }
 
   async pull(options: PullOptions): Promise<PullReport> {
-    const { remote, to, overwrite = "always", onProgress } = options;
+    const { remote, to, at, overwrite = "always", onProgress } = options;
     const { reader, cipher, cache, trees, options: opened } = this.#parts;
     const { signal } = opened;
     const started = performance.now();
-    const entry = await this.#parts.require(remote);
+    const entry = await this.#parts.require(remote, at);
     const fetcher = new ChunkFetcher({
       cipher,
       reader,
@@ -234,8 +237,9 @@ export class Repository {
     return untilNothingIsCondemned(() => prune(this.#parts, options));
   }
 
-  async usage(): Promise<RepositoryUsage> {
-    const { index, logs, state, options } = this.#parts;
+  /** With `at` the files, folders and bytes of that version; the rest is always about everything stored. */
+  async usage({ at }: AtOptions = {}): Promise<RepositoryUsage> {
+    const { index, logs, options } = this.#parts;
     const { packs } = index;
     const sum = (of: typeof packs): number => of.reduce((bytes, pack) => bytes + pack.sizeBytes, 0);
     const devices = await Promise.all(
@@ -247,14 +251,16 @@ export class Repository {
     );
     let files = 0;
     let directories = 0;
-    for await (const node of this.walk("/")) {
+    let bytes = 0;
+    for await (const node of this.walk("/", { at })) {
+      if (node.path === "/") bytes = node.sizeBytes;
       if (node.type === "file") files++;
       else if (node.type === "directory" && node.path !== "/") directories++;
     }
     return {
       files,
       directories,
-      bytes: state.root.sizeBytes,
+      bytes,
       chunks: index.size,
       packs: packs.length,
       packBytes: sum(packs),
@@ -270,11 +276,11 @@ export class Repository {
 
   async #change(operations: readonly Operation[]): Promise<void> {
     if (operations.length === 0) return;
-    await untilNothingIsCondemned(async () => {
+    await untilNothingIsCondemned(async (isAgain) => {
       const { condemnations } = this.#parts.fate;
       const uploader = await this.#parts.uploader(undefined);
       try {
-        await this.#parts.committer().commit(operations, [], uploader, condemnations);
+        await this.#parts.committer().commit(operations, [], uploader, { condemnations, isAgain });
       } catch (error) {
         await uploader.abandon();
         throw error;
@@ -282,14 +288,4 @@ export class Repository {
     });
     await this.#parts.settle();
   }
-}
-
-/** What meets a prune is done again; prunes are rare, so it ends. */
-async function untilNothingIsCondemned<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++)
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof CondemnedMeanwhile) || attempt === MAX_ATTEMPTS) throw error;
-    }
 }

@@ -32,6 +32,13 @@ export class TreeEditor {
           return await this.remove(root, names(operation.path));
         case "move":
           return await this.move(root, names(operation.from), names(operation.to));
+        case "set": {
+          const path = names(operation.path);
+          return await this.set(root, path, decodeEntry(operation.node, { isRoot: path.length === 0 }));
+        }
+        case "tag":
+        case "untag":
+        case "forget":
         case "condemn":
         case "drop":
           return root;
@@ -67,6 +74,15 @@ export class TreeEditor {
     const target = await this.#store.find(root, to);
     if (target && (target.type === EntryType.directory || node.type === EntryType.directory)) return root;
     return this.put(await this.remove(root, from), to.slice(0, -1), { ...node, name });
+  }
+
+  /** Makes `node` what is at `path`, whatever was there; folders missing on the way are made as in `put`. */
+  async set(root: TreeEntry, path: readonly ByteString[], node: TreeEntry): Promise<TreeEntry> {
+    if (path.length === 0) return node;
+    return this.#change(root, path.slice(0, -1), 0, node, (entries) => {
+      const present = findEntry(entries, node.name);
+      return Promise.resolve(present && areEqual(present, node) ? entries : inserted(entries, node));
+    });
   }
 
   /** Both folders: the entries of both, `added` winning among leaves. Refuses a leaf over a folder and a folder over a leaf. */

@@ -26,6 +26,13 @@ export interface PendingChunk {
   plaintext: Uint8Array;
 }
 
+/** A chunk that something stored consists of. */
+export interface ReadableChunk {
+  kind: ChunkKind;
+  id: Uint8Array;
+  read: () => Promise<Uint8Array>;
+}
+
 export class TreeStore {
   readonly #reader: ChunkReader;
   readonly #cipher: ChunkCipher;
@@ -95,26 +102,30 @@ export class TreeStore {
   }
 
   /** The chunks that a folder's own list of entries consists of. */
-  async *chunksOf(
-    directory: TreeEntry,
-  ): AsyncGenerator<{ kind: ChunkKind; id: Uint8Array; read: () => Promise<Uint8Array> }> {
+  async *chunksOf(directory: TreeEntry): AsyncGenerator<ReadableChunk> {
     if (directory.content.length === 1) return;
     const lists: ChunkItem[] = [];
-    const loadList = (item: ChunkItem): Promise<Uint8Array> => {
-      lists.push(item);
-      return this.#readChunk(ChunkKind.list, item);
-    };
-    const chunk = (
-      kind: ChunkKind,
-      item: ChunkItem,
-    ): { kind: ChunkKind; id: Uint8Array; read: () => Promise<Uint8Array> } => ({
-      kind,
-      id: item.id ?? new Uint8Array(0),
-      read: () => this.#readChunk(kind, item),
-    });
-    for await (const items of treeItems(directory.content, loadList))
-      for (const item of items) yield chunk(ChunkKind.tree, item);
-    for (const item of lists) yield chunk(ChunkKind.list, item);
+    const items = treeItems(directory.content, (item) => this.#readList(item, lists));
+    for await (const part of items) for (const item of part) yield this.#chunk(ChunkKind.tree, item);
+    for (const item of lists) yield this.#chunk(ChunkKind.list, item);
+  }
+
+  /** The chunks of a file's data, and of the lists that name them. */
+  async *chunksOfFile(file: TreeEntry): AsyncGenerator<ReadableChunk> {
+    const lists: ChunkItem[] = [];
+    const items = contentItems(file.content, file.sizeBytes, (item) => this.#readList(item, lists));
+    for await (const part of items)
+      for (const item of part) if (item.id) yield this.#chunk(ChunkKind.data, item);
+    for (const item of lists) yield this.#chunk(ChunkKind.list, item);
+  }
+
+  #readList(item: ChunkItem, lists: ChunkItem[]): Promise<Uint8Array> {
+    lists.push(item);
+    return this.#readChunk(ChunkKind.list, item);
+  }
+
+  #chunk(kind: ChunkKind, item: ChunkItem): ReadableChunk {
+    return { kind, id: item.id ?? new Uint8Array(0), read: () => this.#readChunk(kind, item) };
   }
 
   /** Ids of the chunks that an entry itself consists of: pieces of the file or folder, and lists of them. */

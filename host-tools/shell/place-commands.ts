@@ -11,6 +11,7 @@ import type { FileCommand } from "../file-command";
 import { inColumns } from "../listing/node-format";
 import { Refusal, fromFileError } from "../refusal";
 import { printable } from "../render";
+import { atOption } from "../version-option";
 import { remoteName } from "./remote-path";
 
 interface PathOptions extends GlobalOptions {
@@ -26,6 +27,7 @@ interface PutOptions extends GlobalOptions {
 interface GetOptions extends GlobalOptions {
   remote: string;
   local: string | undefined;
+  at: string | undefined;
 }
 
 export const cdCommand: FileCommand<PathOptions> = {
@@ -72,15 +74,21 @@ export const putCommand: FileCommand<PutOptions> = {
 export const getCommand: FileCommand<GetOptions> = {
   command: "get <remote> [local]",
   describe: "Fetch a file or folder; LOCAL becomes it, or with a final / takes it in",
-  completion: { arguments: ["remote", "local", "none"] },
+  completion: {
+    arguments: ["remote", "local", "none"],
+    options: ["--at"],
+    optionValues: { "--at": "none" },
+  },
   builder: (yargs) =>
     yargs
       .positional("remote", { type: "string", describe: "Remote file or folder", demandOption: true })
-      .positional("local", { type: "string", describe: "Where it goes (default: its name, here)" }),
-  run: async ({ remote, local }, context) => {
+      .positional("local", { type: "string", describe: "Where it goes (default: its name, here)" })
+      .option("at", atOption),
+  run: async ({ remote, local, at }, context) => {
     const isInside = local !== undefined && (/(^|\/)\.{0,2}$/.test(local) || local === "~");
     const name = remoteName(context.session.remotePath(remote));
-    await pullTo(remote, isInside && name !== "" ? join(local, name) : local, "always", context);
+    const to = isInside && name !== "" ? join(local, name) : local;
+    await pullTo(remote, to, { overwrite: "always", at }, context);
   },
 };
 

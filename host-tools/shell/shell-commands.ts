@@ -5,16 +5,21 @@ import type { Argv, ArgumentsCamelCase } from "yargs";
 import type { GlobalOptions } from "../command-context";
 import { commandTable } from "../command-table";
 import { dfCommand } from "../commands/df";
+import { diffCommand } from "../commands/diff";
+import { forgetCommand } from "../commands/forget";
+import { logCommand } from "../commands/log";
 import { lsCommand } from "../commands/ls";
 import { mkdirCommand } from "../commands/mkdir";
 import { mvCommand } from "../commands/mv";
 import { pruneCommand } from "../commands/prune";
 import { pullCommand } from "../commands/pull";
 import { pushCommand } from "../commands/push";
+import { restoreCommand } from "../commands/restore";
 import { rmCommand } from "../commands/rm";
 import { rmdirCommand } from "../commands/rmdir";
 import { statCommand } from "../commands/stat";
 import { statusCommand } from "../commands/status";
+import { tagCommand } from "../commands/tag";
 import type { FileCommand, FileCommandContext } from "../file-command";
 import type { CompletableCommand } from "./complete";
 import {
@@ -59,6 +64,11 @@ export const shellCommands: ReadonlyMap<string, ShellCommand> = new Map(
     remote(rmCommand),
     remote(mvCommand),
     remote(statCommand),
+    remote(logCommand),
+    remote(diffCommand),
+    remote(restoreCommand),
+    remote(tagCommand),
+    remote(forgetCommand),
     remote(dfCommand),
     remote(statusCommand),
     remote(lcdCommand),

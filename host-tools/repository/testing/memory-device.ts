@@ -23,6 +23,8 @@ export class MemoryDevice implements BlobDevice {
   capacityBytes = 2 ** 40;
   /** Called before every verb; throws to fail it. `putBytes` bytes of a put arrive before it fails. */
   beforeCall: ((verb: string) => undefined | { putBytes: number }) | undefined;
+  /** Awaited before every verb, after `beforeCall`. */
+  onCall: (() => Promise<void>) | undefined;
   calls = 0;
   getBytes = 0;
   putBytes = 0;
@@ -120,7 +122,7 @@ export class MemoryDevice implements BlobDevice {
   async #call(verb: string): Promise<undefined | { putBytes: number }> {
     this.calls++;
     const cut = this.beforeCall?.(verb);
-    await Promise.resolve();
+    await this.onCall?.();
     return cut;
   }
 }
