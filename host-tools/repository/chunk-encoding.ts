@@ -18,7 +18,7 @@ const LEVEL = 1;
 const MIN_BYTES = 512;
 /** A chunk of up to this size is tried as a whole; of a longer one this much first, in SAMPLE_PIECES. */
 const WHOLE_BYTES = 64 * 1024;
-const SAMPLE_BYTES = 32 * 1024;
+const SAMPLE_BYTES = 16 * 1024;
 const SAMPLE_PIECES = 4;
 /** The share of the chunk that has to be saved: reading takes time, too. */
 const MIN_GAIN = 1 / 16;

@@ -12,8 +12,8 @@ import { dirname, join } from "node:path";
 import { DataError } from "../../firmware/protocol/data-error";
 import { MAX_CHUNK_BYTES } from "./chunker";
 
-/** Above what compressing MAX_CHUNK_BYTES on the low levels takes, below what could hurt. */
-const MAX_MEMORY_BYTES = 64 * 1024 * 1024;
+/** The module begins with 17 MiB, which are enough on the low levels. */
+const MAX_MEMORY_BYTES = 32 * 1024 * 1024;
 const PAGE_BYTES = 65536;
 const MAGIC = 0xfd2fb528;
 
