@@ -4,7 +4,8 @@
  * is a file that names the process holding it; one left behind by a process that is gone is taken over.
  */
 
-import { open, readFile, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { makePrivateFolder } from "./private-files";
@@ -57,19 +58,22 @@ async function removeAbandoned(path: string): Promise<void> {
   await delay(pollMs);
 }
 
+/** The lock appears with its owner's number in it, or not at all: a process may be killed between any two steps. */
 async function tryTake(path: string): Promise<boolean> {
+  const draft = `${path}.${String(process.pid)}-${randomBytes(4).toString("hex")}`;
   try {
-    const file = await open(path, "wx", 0o600);
-    await file.writeFile(`${String(process.pid)}\n`);
-    await file.close();
+    await writeFile(draft, `${String(process.pid)}\n`, { flag: "wx", mode: 0o600 });
+    await link(draft, path);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw fromFileError(error, `cannot lock ${path}`);
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 
-/** An empty file is a lock whose owner is just writing its number, so it counts as held. */
+/** One without a number was written by nobody who could still hold it. */
 async function isAbandoned(path: string): Promise<boolean> {
   let pid: number;
   try {
@@ -77,7 +81,7 @@ async function isAbandoned(path: string): Promise<boolean> {
   } catch {
     return false;
   }
-  if (!Number.isInteger(pid)) return false;
+  if (!Number.isInteger(pid)) return true;
   try {
     process.kill(pid, 0);
     return false;

@@ -255,6 +255,7 @@ describe("packs of compressed chunks", function () {
     const targetBytes = 4 * MIB;
     const pack = new PackBuilder({
       stream: PackStream.data,
+      variant: 0,
       keys,
       cipher,
       buffer: new Uint8Array(new SharedArrayBuffer(packCapacity(targetBytes))).fill(0xdd),

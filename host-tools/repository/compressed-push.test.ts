@@ -108,6 +108,7 @@ describe("pushes of what compresses", function () {
         index,
         journal,
         targetBytes: MIB,
+        variant: 0,
         onWarning: (text: string) => assert.fail(text),
       };
       const uploader = new PackUploader({ ...options, targets: [one, two] });

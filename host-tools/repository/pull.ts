@@ -14,6 +14,7 @@ import { type ChunkFetcher, type FetchedChunks, chunkKey } from "./chunk-fetcher
 import type { ChunkItem } from "./content";
 import { FileWriter, removeLeftovers, setModeAndTime, writeSymlink } from "./file-writer";
 import { type LocalStat, statLocal } from "./local-stat";
+import { type NameFolding, indistinguishable, probeNameFolding } from "./name-folding";
 import type { Problem, PullOptions } from "./repository-api";
 import { EntryType, type TreeEntry } from "./tree";
 import type { TreeStore } from "./tree-store";
@@ -59,6 +60,8 @@ export class TreePuller {
   readonly #overwrite: NonNullable<PullOptions["overwrite"]>;
   readonly #onEntry: (path: string) => void;
   readonly #signal: AbortSignal | undefined;
+  readonly #probe: typeof probeNameFolding;
+  #folding: NameFolding | undefined;
   #root: ByteString = "";
   #writer: FileWriter | undefined;
   /** The file being written, when it cannot be completed. */
@@ -69,8 +72,11 @@ export class TreePuller {
     fetcher: ChunkFetcher;
     overwrite: NonNullable<PullOptions["overwrite"]>;
     onEntry: (path: string) => void;
+    /** Injected by tests. */
+    probe?: typeof probeNameFolding;
     signal?: AbortSignal | undefined;
   }) {
+    this.#probe = options.probe ?? probeNameFolding;
     this.#trees = options.trees;
     this.#fetcher = options.fetcher;
     this.#overwrite = options.overwrite;
@@ -144,8 +150,21 @@ export class TreePuller {
     }
     if (entry.type === EntryType.directory) {
       yield { step: "enter", path, entry };
-      for (const child of await this.#trees.load(entry))
-        yield* this.#plan(child, `${path === "/" ? "" : path}/${child.name}`, false);
+      const children = await this.#trees.load(entry);
+      const clashes = indistinguishable(children, () => this.#nameFolding());
+      for (const child of children) {
+        const childPath = `${path === "/" ? "" : path}/${child.name}`;
+        const other = clashes.get(child);
+        if (!other) yield* this.#plan(child, childPath, false);
+        else
+          this.#problem(
+            childPath,
+            new Refusal(
+              "nameCollision",
+              `this file system does not tell its name from that of ${toText(other.name)}`,
+            ),
+          );
+      }
       yield { step: "leave", path, entry };
     } else if (present && this.#isKept(entry, present, path)) {
       this.result.skippedFiles++;
@@ -153,6 +172,12 @@ export class TreePuller {
       this.#onEntry(path);
     } else if (entry.type === EntryType.symlink) yield { step: "symlink", path, entry };
     else yield* this.#pieces(entry, path);
+  }
+
+  /** Of the place that everything goes to; looked at once. */
+  #nameFolding(): NameFolding {
+    this.#folding ??= this.#probe(toByteString(dirname(toText(this.#root))));
+    return this.#folding;
   }
 
   /** A long file comes in several pieces, so that no window depends on its length. */
