@@ -232,7 +232,8 @@ describe("versions", () => {
 
     it("without any file travelling", async () => {
       const repository = await scratch.open([device]);
-      scratch.write("big", noise(5, 3_000_000));
+      // More chunks than a folder holds: there is a list of them.
+      scratch.write("big", noise(5, 30_000_000));
       await repository.push({ sources: [scratch.path("big")], to: "/" });
       await repository.remove("/big");
       const [sent, received] = [device.putBytes, device.getBytes];
