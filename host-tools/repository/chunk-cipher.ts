@@ -3,8 +3,8 @@
  * Names and seals chunks. docs/repository.md "Chunks".
  *
  *   id     = HMAC-SHA-256(chunk id key of the kind, plaintext)
- *   key    = HMAC-SHA-256(chunk key, u8 kind | u8 encoding | id)
- *   sealed = u8 encoding | AES-256-GCM(key, nonce 0, additional, encoded plaintext) | 16 bytes of tag
+ *   key    = HMAC-SHA-256(chunk key of the epoch, u8 kind | u8 encoding | id)
+ *   sealed = u8 encoding | AES-256-GCM(key, nonce 0, additional, encoded plaintext) | 16 bytes of tag | u16 epoch
  *   additional = "coffer chunk 1" | repository | u8 kind | u8 encoding | id
  *
  * Deterministic on purpose: the same chunk gives the same bytes in the next attempt, so that an interrupted pack can be
@@ -19,18 +19,19 @@ import type { ChunkKind, RepositoryKeys } from "./repository-keys";
 
 export const CHUNK_ID_BYTES = 32;
 /** Bytes that sealing adds. */
-export const SEAL_BYTES = 17;
+export const SEAL_BYTES = 19;
 /** The bytes as they are. 1 is kept for zstd. */
 export const ENCODING_RAW = 0;
 
 const TAG_BYTES = 16;
+const EPOCH_BYTES = 2;
 const NONCE = Buffer.alloc(12);
 const LABEL = Buffer.from("coffer chunk 1", "latin1");
 /** A cipher's output is a fresh buffer each time: pieces of this size are reused by the allocator instead of mapped. */
 const PIECE_BYTES = 64 * 1024;
 
 /** What sealing and opening need of the keys: a worker thread is given no more, and then makes no ids. */
-export type SealingKeys = Pick<RepositoryKeys, "repositoryId" | "chunkKey"> &
+export type SealingKeys = Pick<RepositoryKeys, "repositoryId" | "epoch" | "chunkKeyAt"> &
   Partial<Pick<RepositoryKeys, "chunkIdKey">>;
 
 export class ChunkCipher {
@@ -63,7 +64,8 @@ export class ChunkCipher {
     at: number,
     onPiece?: (end: number) => void,
   ): void {
-    const cipher = createCipheriv("aes-256-gcm", this.#key(kind, ENCODING_RAW, id), NONCE);
+    const { epoch } = this.#keys;
+    const cipher = createCipheriv("aes-256-gcm", this.#key(epoch, kind, ENCODING_RAW, id), NONCE);
     cipher.setAAD(this.#binding);
     into[at] = ENCODING_RAW;
     for (let from = 0; from < plaintext.length; from += PIECE_BYTES) {
@@ -73,6 +75,7 @@ export class ChunkCipher {
     }
     cipher.final();
     into.set(cipher.getAuthTag(), at + 1 + plaintext.length);
+    into.set([epoch >> 8, epoch & 0xff], at + 1 + plaintext.length + TAG_BYTES);
   }
 
   /** The plaintext; DataError "forged" unless these are the bytes that were sealed under this kind and id. */
@@ -91,10 +94,11 @@ export class ChunkCipher {
         "version",
         `chunk with encoding ${String(encoding)}, which this version does not know`,
       );
-    const decipher = createDecipheriv("aes-256-gcm", this.#key(kind, encoding, id), NONCE);
+    const end = sealed.length - TAG_BYTES - EPOCH_BYTES;
+    const epoch = ((sealed[sealed.length - 2] ?? 0) << 8) | (sealed[sealed.length - 1] ?? 0);
+    const decipher = createDecipheriv("aes-256-gcm", this.#key(epoch, kind, encoding, id), NONCE);
     decipher.setAAD(this.#binding);
-    decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
-    const end = sealed.length - TAG_BYTES;
+    decipher.setAuthTag(sealed.subarray(end, end + TAG_BYTES));
     for (let from = 1; from < end; from += PIECE_BYTES)
       into.set(decipher.update(sealed.subarray(from, Math.min(end, from + PIECE_BYTES))), from - 1);
     try {
@@ -104,10 +108,10 @@ export class ChunkCipher {
     }
   }
 
-  #key(kind: ChunkKind, encoding: number, id: Uint8Array): Buffer {
+  #key(epoch: number, kind: ChunkKind, encoding: number, id: Uint8Array): Buffer {
     this.#keyInput[0] = kind;
     this.#keyInput[1] = encoding;
     this.#keyInput.set(id, 2);
-    return createHmac("sha256", this.#keys.chunkKey).update(this.#keyInput).digest();
+    return createHmac("sha256", this.#keys.chunkKeyAt(epoch)).update(this.#keyInput).digest();
   }
 }

@@ -60,6 +60,7 @@ export class PackBuilder {
   readonly #cipher: ChunkCipher;
   readonly #buffer: PackBuffer;
   readonly #targetBytes: number;
+  readonly #epoch: number;
   readonly #chunks: PackedChunk[] = [];
   readonly #unsealed: UnsealedChunk[] = [];
   #lengthBytes = PACK_HEADER_BYTES;
@@ -77,7 +78,8 @@ export class PackBuilder {
     this.#cipher = options.cipher;
     this.#buffer = options.buffer;
     this.#targetBytes = options.targetBytes;
-    writePackHeader(this.#buffer, this.stream);
+    this.#epoch = options.keys.epoch;
+    writePackHeader(this.#buffer, this.stream, this.#epoch);
   }
 
   get isEmpty(): boolean {
@@ -120,7 +122,7 @@ export class PackBuilder {
   /** Closes the pack; what is left to do is `sealPack`'s. */
   close(): UnsealedPack {
     const sealed = sealIndex(
-      this.#keys.packIndexKey,
+      this.#keys.at(this.#epoch).packIndexKey,
       packIndexBinding(this.#keys.repositoryId, this.stream),
       encodePackedChunks(this.#chunks),
     );

@@ -2,7 +2,7 @@
 /** The thread behind `PackSealer`: takes packs one after the other, and gives each back sealed. */
 
 import { parentPort, workerData } from "node:worker_threads";
-import { ChunkCipher, type SealingKeys } from "./chunk-cipher";
+import { ChunkCipher } from "./chunk-cipher";
 import { type UnsealedChunk, sealPack } from "./pack-sealing";
 
 export interface SealRequest {
@@ -12,13 +12,22 @@ export interface SealRequest {
   unsealed: UnsealedChunk[];
 }
 
+/** The keys of the epoch that seals when the thread is started. */
+export interface SealerKeys {
+  repositoryId: Uint8Array;
+  epoch: number;
+  chunkKey: Uint8Array;
+}
+
 export interface SealAnswer {
   id: Uint8Array;
 }
 
 const port = parentPort;
 if (port === null) throw new Error("pack-sealer-worker runs in a worker thread only");
-const cipher = new ChunkCipher(workerData as SealingKeys);
+const { repositoryId, epoch, chunkKey } = workerData as SealerKeys;
+const sealingKey = Buffer.from(chunkKey);
+const cipher = new ChunkCipher({ repositoryId, epoch, chunkKeyAt: () => sealingKey });
 
 port.on("message", ({ buffer, sizeBytes, unsealed }: SealRequest) => {
   const id = Uint8Array.from(sealPack(cipher, new Uint8Array(buffer, 0, sizeBytes), unsealed));

@@ -8,7 +8,7 @@
 import { Worker } from "node:worker_threads";
 import type { ChunkCipher, SealingKeys } from "./chunk-cipher";
 import { type BuiltPack, type UnsealedPack, builtPack } from "./pack-builder";
-import type { SealAnswer, SealRequest } from "./pack-sealer-worker";
+import type { SealAnswer, SealRequest, SealerKeys } from "./pack-sealer-worker";
 import { sealPack } from "./pack-sealing";
 
 /** From here on the thread pays: starting it takes about 40 ms, sealing this much about 3 ms. */
@@ -58,8 +58,9 @@ export class PackSealer {
     const name = import.meta.url.endsWith(".ts")
       ? "../dist/pack-sealer-worker.js"
       : "./pack-sealer-worker.js";
-    const { repositoryId, chunkKey } = this.#keys;
-    const worker = new Worker(new URL(name, import.meta.url), { workerData: { repositoryId, chunkKey } });
+    const { repositoryId, epoch } = this.#keys;
+    const workerData: SealerKeys = { repositoryId, epoch, chunkKey: this.#keys.chunkKeyAt(epoch) };
+    const worker = new Worker(new URL(name, import.meta.url), { workerData });
     worker.on("message", ({ id }: SealAnswer) => {
       const job = this.#jobs.shift();
       job?.resolve(builtPack(job.pack, id));
