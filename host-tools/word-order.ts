@@ -11,7 +11,16 @@ import { join } from "node:path";
 import { resolveHome } from "./state";
 
 /** Options of file commands that take one word. */
-const oneWordOptions: ReadonlySet<string> = new Set(["--to", "--overwrite", "--home", "--passphrase-file"]);
+const oneWordOptions: ReadonlySet<string> = new Set([
+  "--to",
+  "--overwrite",
+  "--home",
+  "--passphrase-file",
+  "--keyfile",
+  "--new-passphrase-file",
+  "--new-keyfile",
+  "--label",
+]);
 
 /**
  * Words behind "--" become ordinary ones, with "./" before a dash: they are paths, local or remote. Words behind

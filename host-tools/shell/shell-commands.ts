@@ -5,6 +5,7 @@ import type { Argv, ArgumentsCamelCase } from "yargs";
 import type { GlobalOptions } from "../command-context";
 import { commandTable } from "../command-table";
 import { dfCommand } from "../commands/df";
+import { keyCommand } from "../commands/key";
 import { lsCommand } from "../commands/ls";
 import { mkdirCommand } from "../commands/mkdir";
 import { mvCommand } from "../commands/mv";
@@ -59,6 +60,7 @@ export const shellCommands: ReadonlyMap<string, ShellCommand> = new Map(
     remote(statCommand),
     remote(dfCommand),
     remote(statusCommand),
+    remote(keyCommand),
     remote(lcdCommand),
     remote(lpwdCommand),
     remote(llsCommand),
