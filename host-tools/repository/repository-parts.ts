@@ -5,6 +5,7 @@ import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { Refusal } from "../refusal";
 import { type ByteString, formatRemotePath, parseRemotePath } from "./byte-names";
+import type { BlobDevice } from "./blob-device";
 import { ChunkCache } from "./chunk-cache";
 import { ChunkCipher } from "./chunk-cipher";
 import { ChunkIndex } from "./chunk-index";
@@ -158,7 +159,7 @@ export class RepositoryParts {
       writer: this.#writer,
       folder: this.folder,
       refresh: () => this.refresh(),
-      prepare: (device) => publishKeys(device, this.#keyLog),
+      prepare: (device) => this.#publishKeys(device),
     });
   }
 
@@ -214,6 +215,12 @@ export class RepositoryParts {
     file.writer = writer;
     await saveKeyFile(this.options.home, file);
     return { id: writer.id, signingKey };
+  }
+
+  /** Before the first entry goes to a device, and before one is made under keys that the device turned out to have. */
+  async #publishKeys(device: BlobDevice): Promise<void> {
+    await publishKeys(device, this.#keyLog);
+    await this.#saveKeys();
   }
 
   /** Keeps what the keyring has gained; the signing key goes under the newest keys. */
