@@ -196,6 +196,19 @@ describe("keys of a repository", () => {
       for (const passphrase of [OTHER, "third"]) await scratch.open([at], { home: newcomer(), passphrase });
   }).timeout(60_000);
 
+  it("keys changed apart, on two devices, never mix: the other's statement is passed over, its entries refused", async () => {
+    const [one, two] = [new MemoryDevice({ name: "one" }), new MemoryDevice({ name: "two" })];
+    await (await scratch.open([one, two])).push({ sources: [scratch.path("before.txt")], to: "/" });
+    const home = newcomer();
+    const other = await scratch.open([two], { home });
+    await (await scratch.open([one])).keyAdministration.rotate();
+    await other.keyAdministration.rotate();
+    await other.makeDirectory("/apart");
+    await rejectsWith(scratch.open([one, two]), "logTampered", /^two: the log of .* does not verify/);
+    assert.ok(scratch.warnings.some((text) => /^key log of two: .* passed over/.test(text)));
+    assert.deepEqual(await names(await scratch.open([one])), ["before.txt"]);
+  });
+
   it("refuses to remove the last key, the one in use, an unknown one and an ambiguous name", async () => {
     const keys = repository.keyAdministration;
     await rejectsWith(keys.remove("first"), "usage", /last key/);
