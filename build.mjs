@@ -70,8 +70,8 @@ if (!process.argv.includes("--if-stale") || (await isStale())) {
     format: "esm",
     platform: "node",
     target: "node20",
-    // One file loads in a fifth of the time of a package's forty. These two look for a program beside themselves.
-    external: ["@node-rs/argon2", "esbuild"],
+    // One file loads in a fifth of the time of a package's forty. These three look for a program beside themselves.
+    external: ["@node-rs/argon2", "@napi-rs/keyring", "esbuild"],
     banner: {
       js: 'import { createRequire as cofferRequire } from "node:module"; const require = cofferRequire(import.meta.url);',
     },

@@ -28,3 +28,11 @@ export const passphraseFileOption = {
   requiresArg: true,
   normalize: true,
 } as const;
+
+/** The definition of `--keyfile` for the same. */
+export const keyfileOption = {
+  type: "string",
+  describe: "Open with a keyfile instead of a passphrase ($COFFER_KEYFILE works, too)",
+  requiresArg: true,
+  normalize: true,
+} as const;

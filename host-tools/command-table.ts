@@ -111,6 +111,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => forgetTypes((await import("./commands/shell")).command),
   },
   {
+    command: "key <action> [name]",
+    describe: "Add, list and remove the keys that open the repository, and change what they open",
+    load: async () => forgetTypes((await import("./commands/key")).command),
+  },
+  {
     command: "status",
     describe: "Show the relay and the state of each paired device",
     load: async () => forgetTypes((await import("./commands/status")).command),

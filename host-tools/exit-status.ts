@@ -24,6 +24,8 @@ export const ExitStatus = {
   newerVersion: 7,
   /** A file of the state folder is missing, unreadable or makes no sense. */
   damagedState: 8,
+  /** The keychain of the system is missing, locked or has lost its key. */
+  keychainUnusable: 9,
 
   /** A certificate's last day has passed, or its first has not come. */
   certificateExpired: 10,

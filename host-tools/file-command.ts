@@ -5,7 +5,7 @@
  */
 
 import type { Argv, ArgumentsCamelCase, CommandModule } from "yargs";
-import { type GlobalOptions, contextOf, passphraseFileOption } from "./command-context";
+import { type GlobalOptions, contextOf, keyfileOption, passphraseFileOption } from "./command-context";
 import { deviceOption } from "./device-choice";
 import { interruptSignal, interrupted } from "./interruption";
 import type { Output } from "./render";
@@ -34,26 +34,35 @@ export interface FileCommand<Options extends GlobalOptions = GlobalOptions> {
 export interface ConnectionOptions {
   device: string[] | undefined;
   "passphrase-file": string | undefined;
+  keyfile: string | undefined;
 }
 
 export function connectionOptions<Options>(yargs: Argv<Options>): Argv<Options & ConnectionOptions> {
   return yargs
     .option("device", deviceOption)
     .option("passphrase-file", passphraseFileOption)
-    .group(["device", "passphrase-file"], "Connection:");
+    .option("keyfile", keyfileOption)
+    .group(["device", "passphrase-file", "keyfile"], "Connection:");
 }
 
 /** Types the options as they arrive: yargs adds the camel-case twin of every option with a dash. */
 export function sessionOf(
-  options: GlobalOptions & { device: string[] | undefined; passphraseFile?: unknown },
+  options: GlobalOptions & { device: string[] | undefined; passphraseFile?: unknown; keyfile?: unknown },
 ): {
   output: Output;
   session: RemoteSession;
 } {
   const { state, output } = contextOf(options);
-  const { device, passphraseFile } = options;
+  const { device, passphraseFile, keyfile } = options;
   const file = typeof passphraseFile === "string" ? passphraseFile : undefined;
-  return { output, session: new RemoteSession({ state, output, devices: device, passphraseFile: file }) };
+  const session = new RemoteSession({
+    state,
+    output,
+    devices: device,
+    passphraseFile: file,
+    keyfile: typeof keyfile === "string" ? keyfile : undefined,
+  });
+  return { output, session };
 }
 
 export function standalone<Options extends GlobalOptions>(

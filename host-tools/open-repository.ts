@@ -4,10 +4,10 @@
  * passphrase from the person, one connection to each device. What was opened is closed together.
  */
 
-import { readPassphrase } from "./passphrase";
 import { Refusal } from "./refusal";
 import { DeviceClient } from "./remote/device-client";
 import { RelayConnection } from "./remote/relay-connection";
+import type { KeySecret } from "./repository/key-secret";
 import { Repository } from "./repository/repository";
 import type { State } from "./state";
 
@@ -21,7 +21,7 @@ export interface ConnectOptions {
 }
 
 export interface OpenOptions extends ConnectOptions {
-  passphrase: string;
+  passphrase: KeySecret;
   onWarning: (text: string) => void;
 }
 
@@ -29,12 +29,6 @@ export interface OpenedRepository {
   readonly repository: Repository;
   readonly devices: readonly DeviceClient[];
   close(): Promise<void>;
-}
-
-/** The passphrase of the repository, after making sure that there is one to open. */
-export async function passphraseFor(state: State, file: string | undefined): Promise<string> {
-  await state.loadConfig();
-  return readPassphrase({ file, purpose: "open" });
 }
 
 export async function openRepository(options: OpenOptions): Promise<OpenedRepository> {

@@ -7,8 +7,10 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { chooseDevices } from "./device-choice";
-import { type OpenedRepository, openRepository, passphraseFor } from "./open-repository";
+import { keySecretFor } from "./key-source";
+import { type OpenedRepository, openRepository } from "./open-repository";
 import type { Output } from "./render";
+import type { KeySecret } from "./repository/key-secret";
 import type { Repository } from "./repository/repository";
 import { resolveRemote } from "./shell/remote-path";
 import type { State } from "./state";
@@ -19,6 +21,7 @@ export interface RemoteSessionOptions {
   /** From `--device`. */
   devices?: readonly string[] | undefined;
   passphraseFile?: string | undefined;
+  keyfile?: string | undefined;
 }
 
 export class RemoteSession {
@@ -30,15 +33,18 @@ export class RemoteSession {
   readonly #output: Output;
   readonly #namedDevices: readonly string[] | undefined;
   readonly #passphraseFile: string | undefined;
-  #passphrase: string | undefined;
+  readonly #keyfile: string | undefined;
+  #mayUseKeychain = true;
+  #passphrase: KeySecret | undefined;
   #controller = new AbortController();
   #opened: Promise<OpenedRepository> | undefined;
 
-  constructor({ state, output, devices, passphraseFile }: RemoteSessionOptions) {
+  constructor({ state, output, devices, passphraseFile, keyfile }: RemoteSessionOptions) {
     this.state = state;
     this.#output = output;
     this.#namedDevices = devices;
     this.#passphraseFile = passphraseFile;
+    this.#keyfile = keyfile;
   }
 
   /** Fires when the running command is interrupted. */
@@ -70,10 +76,22 @@ export class RemoteSession {
     return this.#namedDevices !== undefined;
   }
 
-  /** Asks for the passphrase unless it is known. A shell does so before its prompt takes the terminal. */
-  async passphrase(): Promise<string> {
-    this.#passphrase ??= await passphraseFor(this.state, this.#passphraseFile);
+  /** What opens the repository; asks for the passphrase unless it is known. A shell does so before its prompt takes the terminal. */
+  async passphrase(): Promise<KeySecret> {
+    this.#passphrase ??= await keySecretFor(this.state, {
+      keyfile: this.#keyfile,
+      passphraseFile: this.#passphraseFile,
+      mayUseKeychain: this.#mayUseKeychain,
+      onWarning: (text) => {
+        this.#output.warn(text);
+      },
+    });
     return this.#passphrase;
+  }
+
+  /** From now on another key has to be shown than the one in this computer's keychain. */
+  withoutKeychain(): void {
+    this.#mayUseKeychain = false;
   }
 
   async repository(): Promise<Repository> {

@@ -24,6 +24,12 @@ const oneWordOptions: ReadonlySet<string> = new Set([
   "--keep-monthly",
   "--keep-yearly",
   "--keep-tag",
+  "--keyfile",
+  "--new-passphrase-file",
+  "--new-keyfile",
+  "--label",
+  "--max-unused",
+  "--hold",
 ]);
 
 /**

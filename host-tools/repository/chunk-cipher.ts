@@ -5,13 +5,13 @@
  *   id     = HMAC-SHA-256(chunk id key of the kind, plaintext)
  *
  *   encoding 0, the plaintext as it is
- *   key    = HMAC-SHA-256(chunk key, u8 kind | u8 encoding | id)
- *   sealed = u8 encoding | AES-256-GCM(key, nonce 0, additional, plaintext) | 16 bytes of tag
+ *   key    = HMAC-SHA-256(chunk key of the epoch, u8 kind | u8 encoding | id)
+ *   sealed = u8 encoding | AES-256-GCM(key, nonce 0, additional, plaintext) | 16 bytes of tag | u16 epoch
  *
  *   encoding 1, a zstd frame
- *   e      = HMAC-SHA-256(chunk key, u8 255 | u8 encoding | frame)
- *   key    = HMAC-SHA-256(chunk key, u8 kind | u8 encoding | id | e)
- *   sealed = u8 encoding | e | AES-256-GCM(key, nonce 0, additional, frame) | 16 bytes of tag
+ *   e      = HMAC-SHA-256(chunk key of the epoch, u8 255 | u8 encoding | frame)
+ *   key    = HMAC-SHA-256(chunk key of the epoch, u8 kind | u8 encoding | id | e)
+ *   sealed = u8 encoding | e | AES-256-GCM(key, nonce 0, additional, frame) | 16 bytes of tag | u16 epoch
  *
  *   additional = "coffer chunk 1" | repository | u8 kind | u8 encoding | id
  *
@@ -29,9 +29,10 @@ import type { ChunkKind, RepositoryKeys } from "./repository-keys";
 
 export const CHUNK_ID_BYTES = 32;
 /** Bytes that sealing adds at most. */
-export const SEAL_BYTES = 17;
+export const SEAL_BYTES = 19;
 
 const TAG_BYTES = 16;
+const EPOCH_BYTES = 2;
 /** `e`. */
 const DIGEST_BYTES = ENCODED_EXTRA_BYTES;
 const NONCE = Buffer.alloc(12);
@@ -42,7 +43,7 @@ const ENCODED = 255;
 const PIECE_BYTES = 64 * 1024;
 
 /** What sealing and opening need of the keys. */
-export type ChunkKeys = Pick<RepositoryKeys, "repositoryId" | "chunkKey"> &
+export type ChunkKeys = Pick<RepositoryKeys, "repositoryId" | "epoch" | "chunkKeyAt"> &
   Partial<Pick<RepositoryKeys, "chunkIdKey">>;
 
 export class ChunkCipher {
@@ -78,17 +79,19 @@ export class ChunkCipher {
     at: number,
     onPiece?: (end: number) => void,
   ): number {
+    const { epoch } = this.#keys;
     const frame = this.#encoder.encode(plaintext);
     const encoding = frame ? ENCODING_ZSTD : ENCODING_RAW;
-    const digest = frame ? this.#digest(encoding, frame) : undefined;
-    const cipher = createCipheriv("aes-256-gcm", this.#key(kind, encoding, id, digest), NONCE);
+    const digest = frame ? this.#digest(epoch, encoding, frame) : undefined;
+    const cipher = createCipheriv("aes-256-gcm", this.#key(epoch, kind, encoding, id, digest), NONCE);
     cipher.setAAD(this.#binding);
     into[at] = encoding;
     if (digest) into.set(digest, at + 1);
     const from = at + 1 + (digest?.length ?? 0);
     const end = from + encrypt(cipher, frame ?? plaintext, into, from, onPiece);
     into.set(cipher.getAuthTag(), end);
-    return end + TAG_BYTES - at;
+    into.set([epoch >> 8, epoch & 0xff], end + TAG_BYTES);
+    return end + TAG_BYTES + EPOCH_BYTES - at;
   }
 
   /**
@@ -132,11 +135,12 @@ export class ChunkCipher {
     into: Uint8Array,
   ): void {
     const encoding = sealed[0] ?? 0;
-    const decipher = createDecipheriv("aes-256-gcm", this.#key(kind, encoding, id, digest), NONCE);
+    const end = sealed.length - TAG_BYTES - EPOCH_BYTES;
+    const epoch = ((sealed[sealed.length - 2] ?? 0) << 8) | (sealed[sealed.length - 1] ?? 0);
+    const decipher = createDecipheriv("aes-256-gcm", this.#key(epoch, kind, encoding, id, digest), NONCE);
     decipher.setAAD(this.#binding);
-    decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
+    decipher.setAuthTag(sealed.subarray(end, end + TAG_BYTES));
     const start = 1 + (digest?.length ?? 0);
-    const end = sealed.length - TAG_BYTES;
     for (let from = start; from < end; from += PIECE_BYTES)
       into.set(decipher.update(sealed.subarray(from, Math.min(end, from + PIECE_BYTES))), from - start);
     try {
@@ -147,17 +151,23 @@ export class ChunkCipher {
   }
 
   /** Also writes what is bound to the key. */
-  #key(kind: ChunkKind, encoding: number, id: Uint8Array, digest: Uint8Array | undefined): Buffer {
+  #key(
+    epoch: number,
+    kind: ChunkKind,
+    encoding: number,
+    id: Uint8Array,
+    digest: Uint8Array | undefined,
+  ): Buffer {
     this.#keyInput[0] = kind;
     this.#keyInput[1] = encoding;
     this.#keyInput.set(id, 2);
-    const hmac = createHmac("sha256", this.#keys.chunkKey).update(this.#keyInput);
+    const hmac = createHmac("sha256", this.#keys.chunkKeyAt(epoch)).update(this.#keyInput);
     if (digest) hmac.update(digest);
     return hmac.digest();
   }
 
-  #digest(encoding: number, encoded: Uint8Array): Buffer {
-    return createHmac("sha256", this.#keys.chunkKey)
+  #digest(epoch: number, encoding: number, encoded: Uint8Array): Buffer {
+    return createHmac("sha256", this.#keys.chunkKeyAt(epoch))
       .update(Uint8Array.of(ENCODED, encoding))
       .update(encoded)
       .digest();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createCipheriv, createHmac } from "node:crypto";
 import { DataError } from "../../firmware/protocol/data-error";
 import { CborWriter } from "./cbor-writer";
-import { ChunkCipher } from "./chunk-cipher";
+import { ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import { ChunkEncoder } from "./chunk-encoding";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { type BuiltPack, PackBuilder, packCapacity } from "./pack-builder";
@@ -23,7 +23,7 @@ const cipher = new ChunkCipher(keys);
 const { data, tree, list } = ChunkKind;
 
 function seal(plaintext: Uint8Array, kind: ChunkKind = data, by = cipher): Buffer {
-  const into = Buffer.alloc(plaintext.length + 17, 0xee);
+  const into = Buffer.alloc(plaintext.length + SEAL_BYTES, 0xee);
   const length = by.seal(kind, by.id(kind, plaintext), plaintext, into, 0);
   assert.ok(length <= into.length);
   return into.subarray(0, length);
@@ -36,11 +36,18 @@ function open(plaintext: Uint8Array, sealed: Uint8Array, kind: ChunkKind = data)
 /** As docs/repository.md has it, for any bytes in the place of the frame. */
 function sealFrame(kind: ChunkKind, id: Uint8Array, frame: Uint8Array): Buffer {
   const hmac = (...parts: Uint8Array[]): Buffer =>
-    createHmac("sha256", keys.chunkKey).update(Buffer.concat(parts)).digest();
+    createHmac("sha256", keys.current.chunkKey).update(Buffer.concat(parts)).digest();
   const e = hmac(Uint8Array.of(255, 1), frame);
   const gcm = createCipheriv("aes-256-gcm", hmac(Uint8Array.of(kind, 1), id, e), Buffer.alloc(12));
   gcm.setAAD(Buffer.concat([Buffer.from("coffer chunk 1"), repositoryId, Uint8Array.of(kind, 1), id]));
-  return Buffer.concat([Uint8Array.of(1), e, gcm.update(frame), gcm.final(), gcm.getAuthTag()]);
+  return Buffer.concat([
+    Uint8Array.of(1),
+    e,
+    gcm.update(frame),
+    gcm.final(),
+    gcm.getAuthTag(),
+    Buffer.alloc(2),
+  ]);
 }
 
 /** A frame of blocks that each repeat one byte: 4 bytes for 128 KiB. */
@@ -102,7 +109,7 @@ describe("compression of chunks", function () {
     for (const length of [0, 1, 511, 512, 64 * KIB, MIB, MAX_CHUNK_BYTES]) {
       const plaintext = noise(5, length);
       const sealed = seal(plaintext);
-      assert.equal(sealed.length, length + 17);
+      assert.equal(sealed.length, length + SEAL_BYTES);
       assert.equal(sealed[0], 0);
       assert.deepEqual(open(plaintext, sealed), plaintext);
     }
@@ -271,7 +278,11 @@ describe("packs of compressed chunks", function () {
   function check({ bytes, chunks: found }: BuiltPack): void {
     const indexBytes = readPackTrailer(bytes.subarray(-8));
     const sealedIndex = bytes.subarray(bytes.length - 8 - indexBytes, bytes.length - 8);
-    const index = openIndex(keys.packIndexKey, packIndexBinding(repositoryId, PackStream.data), sealedIndex);
+    const index = openIndex(
+      keys.current.packIndexKey,
+      packIndexBinding(repositoryId, PackStream.data),
+      sealedIndex,
+    );
     const listed = decodePackedChunks(index, 0, bytes.length).chunks;
     assert.deepEqual(
       listed.map(({ offsetBytes, sealedBytes }) => [offsetBytes, sealedBytes]),

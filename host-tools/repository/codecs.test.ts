@@ -3,16 +3,32 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { decode, encode } from "cborg";
+import { ByteReader } from "../../firmware/protocol/byte-reader";
+import { MAX_ENTRY_BYTES } from "../../firmware/protocol/limits";
 import { DataError } from "../../firmware/protocol/data-error";
 import { toByteString, toBytes, toText, parseRemotePath, formatRemotePath } from "./byte-names";
 import { CborReader } from "./cbor-reader";
 import { CborWriter } from "./cbor-writer";
-import { ChunkCipher } from "./chunk-cipher";
+import { ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import { ChunkIndex } from "./chunk-index";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { type ChunkItem, ContentBuilder, contentItems, directItems } from "./content";
 import { decodeIndex, encodeIndex, openIndexBlob, sealIndexBlob } from "./index-blob";
-import { decodeKeySlot, encodeKeySlot, makeKeySlot, openKeySlot } from "./key-slot";
+import { SlotKind, slotSecret } from "./key-secret";
+import { MAX_LABEL_BYTES, encodeKeySlot, makeKeySlot, openKeySlot, readKeySlot } from "./key-slot";
+import {
+  MAX_SLOTS,
+  decodeLink,
+  decodeStatement,
+  isStatementAuthentic,
+  isSuccessor,
+  makeLink,
+  makeStatement,
+  openLink,
+  openStatement,
+} from "./key-statement";
+import { isRecoveryCode, makeRecoveryCode, readRecoveryCode } from "./recovery-code";
+import { makeSlotPair } from "./slot-seal";
 import {
   type EntryBody,
   MAX_FORGOTTEN_VERSIONS,
@@ -30,10 +46,11 @@ import {
   decodePackedChunks,
   openIndex,
   packIndexBinding,
+  readPackEpoch,
   readPackHeader,
   readPackTrailer,
 } from "./pack-format";
-import { ChunkKind, RepositoryKeys, keyLogId, repositoryOfKeyLog } from "./repository-keys";
+import { ChunkKind, EpochKeys, RepositoryKeys, keyLogId, repositoryOfKeyLog } from "./repository-keys";
 import {
   EntryType,
   type TreeEntry,
@@ -263,7 +280,7 @@ describe("repository formats", () => {
     const plaintext = noise(6, 1000);
     const id = cipher.id(ChunkKind.data, plaintext);
     const seal = (): Buffer => {
-      const sealed = Buffer.alloc(plaintext.length + 17);
+      const sealed = Buffer.alloc(plaintext.length + SEAL_BYTES);
       cipher.seal(ChunkKind.data, id, plaintext, sealed, 0);
       return sealed;
     };
@@ -308,7 +325,11 @@ describe("repository formats", () => {
     const stream = readPackHeader(bytes);
     const indexBytes = readPackTrailer(bytes.subarray(-8));
     const sealed = bytes.subarray(bytes.length - 8 - indexBytes, bytes.length - 8);
-    const opened = openIndex(keys.packIndexKey, packIndexBinding(repositoryId, stream), sealed);
+    const opened = openIndex(
+      keys.at(readPackEpoch(bytes)).packIndexKey,
+      packIndexBinding(repositoryId, stream),
+      sealed,
+    );
     const found = decodePackedChunks(opened, 0, bytes.length);
     assert.equal(found.end + VARIANT_BYTES, opened.length);
     assert.deepEqual(plain(found.chunks), plain(chunks));
@@ -316,7 +337,7 @@ describe("repository formats", () => {
       cipher.open(kind, chunkId, bytes.subarray(offsetBytes, offsetBytes + sealedBytes));
     attack("pack index", opened, (bad) => decodePackedChunks(Buffer.from(bad), 0, bytes.length));
     attack("sealed pack index", sealed, (bad) =>
-      openIndex(keys.packIndexKey, packIndexBinding(repositoryId, stream), bad),
+      openIndex(keys.at(readPackEpoch(bytes)).packIndexKey, packIndexBinding(repositoryId, stream), bad),
     );
   });
 
@@ -426,18 +447,128 @@ describe("repository formats", () => {
       assert.throws(() => decodeDetail(encode({ v: 1, ops: [operation], seen: [] })), DataError);
   });
 
-  it("a key slot opens with its passphrase only, and its parameters are bounded", async () => {
-    const slot = await makeKeySlot(noise(2, 32), repositoryId, "pass\u00e9");
-    const bytes = encodeKeySlot(slot, repositoryId);
-    const read = decodeKeySlot(bytes, repositoryId);
-    assert.deepEqual(await openKeySlot(read, repositoryId, "passe\u0301"), noise(2, 32), "any Unicode form");
-    assert.equal(await openKeySlot(read, repositoryId, "passe"), undefined);
-    assert.equal(await openKeySlot({ ...read, passes: 4 }, repositoryId, "pass\u00e9"), undefined);
+  it("key slots, statements and links open with what belongs to them only, and are bounded", async () => {
+    const anchor = { epoch: 0, mark: noise(94, 16) };
+    const secret = slotSecret("pass\u00e9");
+    const options = { secret, label: "caf\u00e9", repositoryId, createdAtMs: 1_700_000_000_000, anchor };
+    const { slot, opened: pair } = await makeKeySlot(options);
+    const bytes = encodeKeySlot(slot);
+    const read = readKeySlot(new ByteReader(bytes));
+    assert.deepEqual(plain(read), plain(slot));
+    assert.deepEqual(
+      await openKeySlot(read, slotSecret("passe\u0301"), repositoryId),
+      pair,
+      "any Unicode form",
+    );
+    for (const [wrong, other] of [
+      [read, slotSecret("passe")],
+      [{ ...read, passes: 4 }, secret],
+      [{ ...read, label: "cafe" }, secret],
+      [{ ...read, publicKey: noise(88, 32) }, secret],
+      [read, { ...secret, kind: SlotKind.keyfile }],
+    ] as const)
+      assert.equal(await openKeySlot(wrong, other, repositoryId), undefined);
     attack("key slot", bytes, (bad) => {
-      const { memoryKiB, passes, lanes } = decodeKeySlot(bad, repositoryId);
-      assert.ok(memoryKiB <= 2 ** 20 && passes <= 16 && lanes <= 8);
+      const { memoryKiB, passes, lanes, label } = readKeySlot(new ByteReader(bad));
+      assert.ok(memoryKiB <= 2 ** 20 && passes <= 16 && lanes <= 8 && label.length <= 64);
+    });
+
+    const master = noise(2, 32);
+    const epochKeys = new EpochKeys(master, repositoryId);
+    const before = new EpochKeys(noise(89, 32), repositoryId);
+    const statement = makeStatement({
+      repositoryId,
+      generation: 3,
+      epoch: 1,
+      slots: [slot],
+      master,
+      keys: epochKeys,
+      previousKeys: before,
+    });
+    assert.deepEqual(openStatement(statement, pair, repositoryId), master);
+    assert.ok(isStatementAuthentic(statement, epochKeys) && isSuccessor(statement, before));
+    assert.ok(!isStatementAuthentic(statement, before) && !isSuccessor(statement, epochKeys));
+    assert.throws(() => openStatement(statement, makeSlotPair(), repositoryId), DataError);
+    assert.throws(() => decodeStatement(statement.bytes, noise(90, 16)), DataError);
+    for (let bit = 0; bit < statement.bytes.length * 8; bit++) {
+      const bad = Uint8Array.from(statement.bytes);
+      bad[bit >> 3] = (bad[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      assert.throws(() => {
+        if (!isStatementAuthentic(decodeStatement(bad, repositoryId), epochKeys))
+          throw new DataError("forged", "as it should be");
+      }, DataError);
+    }
+    attack("key statement", statement.bytes, (bad) =>
+      openStatement(decodeStatement(bad, repositoryId), pair, repositoryId),
+    );
+    const link = makeLink(repositoryId, 1, epochKeys, noise(89, 32));
+    assert.deepEqual(openLink(link, epochKeys), noise(89, 32));
+    assert.equal(openLink(link, before), undefined);
+    attack("key link", link.bytes, (bad) => {
+      const opened = openLink(decodeLink(bad, repositoryId), epochKeys);
+      assert.ok(opened === undefined || Buffer.compare(bad, link.bytes) === 0);
     });
     assert.deepEqual(repositoryOfKeyLog(keyLogId(repositoryId)), repositoryId);
     assert.equal(repositoryOfKeyLog(noise(87, 32)), undefined);
+  }).timeout(60_000);
+
+  it("the largest key statement fits in an entry of a log", async () => {
+    const { slot } = await makeKeySlot({
+      secret: { kind: SlotKind.keyfile, bytes: noise(91, 32) },
+      label: "x".repeat(MAX_LABEL_BYTES),
+      repositoryId,
+      createdAtMs: 1,
+      anchor: { epoch: 0, mark: noise(94, 16) },
+    });
+    const { bytes } = makeStatement({
+      repositoryId,
+      generation: 1,
+      epoch: 0,
+      slots: Array.from({ length: MAX_SLOTS }, () => slot),
+      master: noise(2, 32),
+      keys: keys.current,
+      previousKeys: undefined,
+    });
+    assert.ok(bytes.length <= MAX_ENTRY_BYTES, String(bytes.length));
+  });
+
+  it("every epoch seals chunks, indexes and entries under keys of its own, and reads those before it", () => {
+    const later = new RepositoryKeys(noise(2, 32), repositoryId);
+    later.addEpoch(noise(92, 32));
+    const laterCipher = new ChunkCipher(later);
+    const plaintext = noise(93, 1000);
+    const id = cipher.id(ChunkKind.data, plaintext);
+    assert.deepEqual(laterCipher.id(ChunkKind.data, plaintext), id, "equal chunks stay one");
+    const seal = (by: ChunkCipher): Uint8Array => {
+      const sealed = new Uint8Array(plaintext.length + SEAL_BYTES);
+      by.seal(ChunkKind.data, id, plaintext, sealed, 0);
+      return sealed;
+    };
+    assert.deepEqual(laterCipher.open(ChunkKind.data, id, seal(cipher)), plaintext);
+    assert.deepEqual(laterCipher.open(ChunkKind.data, id, seal(laterCipher)), plaintext);
+    assert.throws(() => cipher.open(ChunkKind.data, id, seal(laterCipher)), /epoch 1/);
+    const relabelled = seal(laterCipher);
+    relabelled[relabelled.length - 1] = 0;
+    assert.throws(() => laterCipher.open(ChunkKind.data, id, relabelled), DataError);
+    assert.deepEqual(openIndexBlob(later, sealIndexBlob(keys, [])), []);
+    assert.throws(() => openIndexBlob(keys, sealIndexBlob(later, [])), /epoch 1/);
+  });
+
+  it("a recovery code has every single wrong character named by its group", () => {
+    const code = makeRecoveryCode();
+    assert.match(code, /^CFR1(-[0-9A-HJKMNP-TV-Z]{5}){8}$/);
+    assert.equal(readRecoveryCode(`  ${code.toLowerCase().replaceAll("-", " ")} `), code);
+    for (let at = 5; at < code.length; at++) {
+      if (code[at] === "-") continue;
+      const wrong = `${code.slice(0, at)}${code[at] === "7" ? "8" : "7"}${code.slice(at + 1)}`;
+      assert.throws(() => readRecoveryCode(wrong), {
+        message: `group ${String(Math.floor((at - 5) / 6) + 1)} of the recovery code is mistyped`,
+      });
+    }
+    assert.throws(() => readRecoveryCode(code.slice(0, -6)), /has 7 groups/);
+    const groups = code.split("-");
+    const [a = "", b = ""] = groups.splice(1, 2);
+    assert.throws(() => readRecoveryCode(["CFR1", b, a, ...groups.slice(1)].join("-")), /group 1/);
+    assert.equal(isRecoveryCode("correct horse battery staple"), false);
   });
 });

@@ -4,8 +4,10 @@
 import { randomBytes } from "node:crypto";
 import { Refusal } from "../refusal";
 import { loadKeyFile, makeWriter, saveKeyFile } from "./key-file";
+import { slotSecret } from "./key-secret";
 import { makeKeySlot } from "./key-slot";
-import { KEY_BYTES, REPOSITORY_ID_BYTES, RepositoryKeys } from "./repository-keys";
+import { Keyring } from "./keyring";
+import { EpochKeys, KEY_BYTES, REPOSITORY_ID_BYTES } from "./repository-keys";
 
 export interface CreateOptions {
   home: string;
@@ -22,11 +24,17 @@ export async function createRepository(options: CreateOptions): Promise<{ reposi
     });
   const repositoryId = randomBytes(REPOSITORY_ID_BYTES);
   const master = randomBytes(KEY_BYTES);
-  const keys = new RepositoryKeys(master, repositoryId);
-  const { id, sealedKey } = makeWriter(keys);
-  const slots = [await makeKeySlot(master, repositoryId, passphrase)];
-  await saveKeyFile(home, { repositoryId, slots, writer: { id, sealedKey } }, { exclusive: true });
-  master.fill(0);
-  keys.zero();
+  const { slot, opened } = await makeKeySlot({
+    secret: slotSecret(passphrase),
+    label: "first",
+    repositoryId,
+    createdAtMs: Date.now(),
+    anchor: { epoch: 0, mark: new EpochKeys(master, repositoryId).anchor },
+  });
+  const keyring = Keyring.create(slot, opened, master, repositoryId);
+  const { writer } = makeWriter(keyring.keys);
+  const { statement, links } = keyring;
+  await saveKeyFile(home, { repositoryId, statement, links, writer }, { exclusive: true });
+  keyring.zero();
   return { repositoryId: repositoryId.toString("hex") };
 }

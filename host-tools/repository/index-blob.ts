@@ -3,7 +3,7 @@
  * Index blobs make packs findable: which chunks are in which pack and where. Uploaded after the packs that they name and
  * before the log entry that names them. docs/repository.md "Index".
  *
- *   "CFIX" | u8 version | sealed index (pack-format.ts)
+ *   "CFIX" | u8 version | u16 epoch | sealed index (pack-format.ts)
  *   plaintext: u32 packs, then for each: id, u8 stream, u32 size, u32 devices, chunk list
  *
  * `devices` has bit i set when the i-th device of the log entry that names this index stored the pack.
@@ -28,7 +28,7 @@ import type { RepositoryKeys } from "./repository-keys";
 
 const INDEX_VERSION = 1;
 const MAGIC = Buffer.from("CFIX", "latin1");
-const HEADER_BYTES = 5;
+const HEADER_BYTES = 7;
 const PACK_FIELDS_BYTES = CHUNK_ID_BYTES + 1 + 4 + 4;
 /** A writer starts a new blob beyond this; a reader takes four times as much. */
 export const INDEX_BLOB_TARGET_BYTES = 2 * 1024 * 1024;
@@ -82,8 +82,8 @@ export function decodeIndex(plaintext: Uint8Array): IndexedPackRecord[] {
 export function sealIndexBlob(keys: RepositoryKeys, packs: readonly IndexedPackRecord[]): Buffer {
   return Buffer.concat([
     MAGIC,
-    Uint8Array.of(INDEX_VERSION),
-    sealIndex(keys.indexKey, binding(keys), encodeIndex(packs)),
+    Uint8Array.of(INDEX_VERSION, keys.epoch >> 8, keys.epoch & 0xff),
+    sealIndex(keys.current.indexKey, binding(keys), encodeIndex(packs)),
   ]);
 }
 
@@ -93,7 +93,8 @@ export function openIndexBlob(keys: RepositoryKeys, blob: Uint8Array): IndexedPa
   if (Buffer.compare(blob.subarray(0, 4), MAGIC) !== 0)
     throw new DataError("checksum", "this is no index blob");
   if (blob[4] !== INDEX_VERSION) throw new DataError("version", `index blob of version ${String(blob[4])}`);
-  return decodeIndex(openIndex(keys.indexKey, binding(keys), blob.subarray(HEADER_BYTES)));
+  const { indexKey } = keys.at(((blob[5] ?? 0) << 8) | (blob[6] ?? 0));
+  return decodeIndex(openIndex(indexKey, binding(keys), blob.subarray(HEADER_BYTES)));
 }
 
 function binding(keys: RepositoryKeys): Buffer {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
- * What this computer keeps of a repository: repository.json (0600, replaced whole), with the key slots and this
- * computer's signing key, sealed. Nothing in it opens anything without the passphrase. docs/repository.md "On the
+ * What this computer keeps of a repository: repository.json (0600, replaced whole), with the newest key statement, the
+ * links to older keys and this computer's signing key, sealed. Nothing in it opens anything without a slot's secret. docs/repository.md "On the
  * computer".
  */
 
@@ -18,8 +18,8 @@ import { join } from "node:path";
 import { readIfPresent, writePrivateFile } from "../private-files";
 import { Refusal } from "../refusal";
 import { State } from "../state";
-import { type KeySlot, MAX_SLOTS, decodeKeySlot, encodeKeySlot } from "./key-slot";
-import { REPOSITORY_ID_BYTES, type RepositoryKeys, WRITER_ID_BYTES } from "./repository-keys";
+import { type KeyLink, type KeyStatement, decodeLink, decodeStatement } from "./key-statement";
+import { MAX_EPOCHS, REPOSITORY_ID_BYTES, type RepositoryKeys, WRITER_ID_BYTES } from "./repository-keys";
 
 const FILE_VERSION = 1;
 const SALT_BYTES = 16;
@@ -28,9 +28,18 @@ const NONCE = Buffer.alloc(12);
 
 export interface KeyFile {
   repositoryId: Uint8Array;
-  slots: KeySlot[];
+  statement: KeyStatement;
+  /** One for each epoch but the first. */
+  links: readonly KeyLink[];
   /** Absent on a computer that has not written yet. */
-  writer: { id: Uint8Array; sealedKey: Uint8Array } | undefined;
+  writer: SealedWriter | undefined;
+}
+
+/** This computer's signing key, sealed under the keys of an epoch. */
+export interface SealedWriter {
+  id: Uint8Array;
+  epoch: number;
+  sealedKey: Uint8Array;
 }
 
 export function repositoryFolder(home: string): string {
@@ -49,8 +58,11 @@ export async function saveKeyFile(
   const json = {
     version: FILE_VERSION,
     repositoryId: hex(file.repositoryId),
-    slots: file.slots.map((slot) => hex(encodeKeySlot(slot, file.repositoryId))),
-    ...(file.writer ? { writer: { id: hex(file.writer.id), sealedKey: hex(file.writer.sealedKey) } } : {}),
+    statement: hex(file.statement.bytes),
+    links: file.links.map((link) => hex(link.bytes)),
+    ...(file.writer
+      ? { writer: { ...file.writer, id: hex(file.writer.id), sealedKey: hex(file.writer.sealedKey) } }
+      : {}),
   };
   await writePrivateFile(keyFilePath(home), `${JSON.stringify(json, undefined, 2)}\n`, options);
 }
@@ -68,53 +80,56 @@ export async function loadKeyFile(home: string): Promise<KeyFile | undefined> {
         hint: "Update Coffer on this computer.",
       });
     const repositoryId = fromHex(value["repositoryId"], REPOSITORY_ID_BYTES);
-    const slots = value["slots"];
-    if (!Array.isArray(slots) || slots.length === 0 || slots.length > MAX_SLOTS)
-      throw new Error("no key slots");
+    const links = value["links"];
+    if (!Array.isArray(links) || links.length >= MAX_EPOCHS) throw new Error("no links to older keys");
     const writer = value["writer"] as Record<string, unknown> | undefined;
     return {
       repositoryId,
-      slots: slots.map((slot) => decodeKeySlot(fromHex(slot), repositoryId)),
+      statement: decodeStatement(fromHex(value["statement"]), repositoryId),
+      links: links.map((link) => decodeLink(fromHex(link), repositoryId)),
       writer: writer && {
         id: fromHex(writer["id"], WRITER_ID_BYTES),
+        epoch: Number(writer["epoch"]),
         sealedKey: fromHex(writer["sealedKey"]),
       },
     };
   } catch (error) {
     if (error instanceof Refusal) throw error;
-    throw new Refusal("damagedState", `${path} cannot be used: ${(error as Error).message}`, {
-      hint: `Move it away: the passphrase alone opens the repository again from any of its devices.`,
-      cause: error,
-    });
+    throw damagedKeyFile(home, error as Error);
   }
 }
 
-/** A new identity for this computer's log. */
-export function makeWriter(keys: RepositoryKeys): {
-  id: Uint8Array;
-  sealedKey: Uint8Array;
-  signingKey: KeyObject;
-} {
-  const id = randomBytes(WRITER_ID_BYTES);
-  const { privateKey } = generateKeyPairSync("ed25519");
-  const salt = randomBytes(SALT_BYTES);
-  const cipher = createCipheriv("aes-256-gcm", writerKey(keys, salt), NONCE);
-  cipher.setAAD(writerBinding(keys, id));
-  const plaintext = privateKey.export({ format: "der", type: "pkcs8" });
-  const sealedKey = Buffer.concat([salt, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
-  plaintext.fill(0);
-  return { id, sealedKey, signingKey: privateKey };
+export function damagedKeyFile(home: string, cause: Error): Refusal {
+  return new Refusal("damagedState", `${keyFilePath(home)} cannot be used: ${cause.message}`, {
+    hint: `Move it away: the passphrase alone opens the repository again from any of its devices.`,
+    cause,
+  });
 }
 
-export function openWriter(
-  keys: RepositoryKeys,
-  writer: { id: Uint8Array; sealedKey: Uint8Array },
-): KeyObject {
-  const { id, sealedKey } = writer;
+/** A new identity for this computer's log. */
+export function makeWriter(keys: RepositoryKeys): { writer: SealedWriter; signingKey: KeyObject } {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  return { writer: sealWriter(keys, randomBytes(WRITER_ID_BYTES), privateKey), signingKey: privateKey };
+}
+
+/** Sealed under the newest keys. */
+export function sealWriter(keys: RepositoryKeys, id: Uint8Array, signingKey: KeyObject): SealedWriter {
+  const { epoch } = keys;
+  const salt = randomBytes(SALT_BYTES);
+  const cipher = createCipheriv("aes-256-gcm", writerKey(keys, epoch, salt), NONCE);
+  cipher.setAAD(writerBinding(keys, id));
+  const plaintext = signingKey.export({ format: "der", type: "pkcs8" });
+  const sealedKey = Buffer.concat([salt, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  plaintext.fill(0);
+  return { id, epoch, sealedKey };
+}
+
+export function openWriter(keys: RepositoryKeys, writer: SealedWriter): KeyObject {
+  const { id, epoch, sealedKey } = writer;
   try {
     const decipher = createDecipheriv(
       "aes-256-gcm",
-      writerKey(keys, sealedKey.subarray(0, SALT_BYTES)),
+      writerKey(keys, epoch, sealedKey.subarray(0, SALT_BYTES)),
       NONCE,
     );
     decipher.setAAD(writerBinding(keys, id));
@@ -133,8 +148,8 @@ export function openWriter(
 }
 
 /** Fresh salt, fresh key: it seals one thing. */
-function writerKey(keys: RepositoryKeys, salt: Uint8Array): Buffer {
-  return createHmac("sha256", keys.writerKey).update(salt).digest();
+function writerKey(keys: RepositoryKeys, epoch: number, salt: Uint8Array): Buffer {
+  return createHmac("sha256", keys.at(epoch).writerKey).update(salt).digest();
 }
 
 function writerBinding(keys: RepositoryKeys, id: Uint8Array): Buffer {

@@ -24,12 +24,14 @@ interface Heads {
   /** Device, then log in hexadecimal. */
   devices: Record<string, Record<string, RememberedHead>>;
   verified: Record<string, RememberedHead>;
+  /** The key log on each device. */
+  keyLogs: Record<string, RememberedHead>;
 }
 
 export class LocalState {
   readonly #path: string;
   readonly #keys: RepositoryKeys;
-  #heads: Heads = { version: FILE_VERSION, devices: {}, verified: {} };
+  #heads: Heads = { version: FILE_VERSION, devices: {}, verified: {}, keyLogs: {} };
   #isChanged = false;
 
   constructor(options: { folder: string; keys: RepositoryKeys }) {
@@ -80,10 +82,20 @@ export class LocalState {
 
   /** The device may start anew: its card was replaced. */
   forgetDevice(device: string): void {
-    if (!this.#heads.devices[device]) return;
-    this.#heads.devices = Object.fromEntries(
-      Object.entries(this.#heads.devices).filter(([name]) => name !== device),
-    );
+    if (!this.#heads.devices[device] && !this.#heads.keyLogs[device]) return;
+    this.#heads.devices = without(this.#heads.devices, device);
+    this.#heads.keyLogs = without(this.#heads.keyLogs, device);
+    this.#isChanged = true;
+  }
+
+  keyLogHead(device: string): RememberedHead | undefined {
+    return this.#heads.keyLogs[device];
+  }
+
+  setKeyLogHead(device: string, head: RememberedHead): void {
+    const known = this.keyLogHead(device);
+    if (known?.count === head.count && known.head === head.head) return;
+    this.#heads.keyLogs[device] = head;
     this.#isChanged = true;
   }
 
@@ -101,4 +113,8 @@ export class LocalState {
   #mac(body: string): Buffer {
     return createHmac("sha256", this.#keys.localKey).update("heads 1\n").update(body).digest();
   }
+}
+
+function without<Value>(record: Record<string, Value>, name: string): Record<string, Value> {
+  return Object.fromEntries(Object.entries(record).filter(([key]) => key !== name));
 }

@@ -2,8 +2,8 @@
 /**
  * An entry of a writer's log: what it says, its signature and its seal. docs/repository.md "Log entries".
  *
- *   u8 version | 16 bytes of random salt | AES-256-GCM(key, nonce 0, additional, u16 length of body | body | signature) | tag
- *   key        = HMAC-SHA-256(entry key, binding | salt)
+ *   u8 version | u16 epoch | 16 bytes of random salt | AES-256-GCM(key, nonce 0, additional, u16 length of body | body | signature) | tag
+ *   key        = HMAC-SHA-256(entry key of the epoch, binding | salt)
  *   binding    = "coffer entry 1" | repository | writer | u64 sequence | hash of the previous entry;  also the additional data
  *   signature  = Ed25519(writer's key, binding | body)
  *
@@ -29,13 +29,15 @@ import { MAX_DEVICES } from "./pack-format";
 import { type RepositoryKeys, WRITER_ID_BYTES } from "./repository-keys";
 
 export const ENTRY_VERSION = 1;
+/** Version and epoch. */
+const HEADER_BYTES = 3;
 const SALT_BYTES = 16;
 const TAG_BYTES = 16;
 const SIGNATURE_BYTES = 64;
 const PUBLIC_KEY_BYTES = 32;
 const NONCE = Buffer.alloc(12);
 /** What a body may take, so that the sealed entry fits a device's limit. */
-export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - 1 - SALT_BYTES - 2 - SIGNATURE_BYTES - TAG_BYTES;
+export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - HEADER_BYTES - SALT_BYTES - 2 - SIGNATURE_BYTES - TAG_BYTES;
 export const MAX_INDEX_BLOBS = 32;
 const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
 const MAX_DETAIL_OPERATIONS = 65536;
@@ -148,12 +150,12 @@ export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: Ent
   const place = binding(keys, body.writer, body.sequence, body.previous);
   const signature = sign(null, Buffer.concat([place, encoded]), signingKey);
   const salt = randomBytes(SALT_BYTES);
-  const cipher = createCipheriv("aes-256-gcm", entryKey(keys, place, salt), NONCE);
+  const cipher = createCipheriv("aes-256-gcm", entryKey(keys, keys.epoch, place, salt), NONCE);
   cipher.setAAD(place);
   const length = Buffer.alloc(2);
   length.writeUInt16BE(encoded.length);
   return Buffer.concat([
-    Uint8Array.of(ENTRY_VERSION),
+    Uint8Array.of(ENTRY_VERSION, keys.epoch >> 8, keys.epoch & 0xff),
     salt,
     cipher.update(Buffer.concat([length, encoded, signature])),
     cipher.final(),
@@ -175,17 +177,18 @@ export interface OpenOptions {
 /** Throws DataError unless `sealed` is the entry of this writer in this place. */
 export function openEntry(sealed: Uint8Array, options: OpenOptions): EntryBody {
   const { keys, writer, sequence, previous } = options;
-  if (sealed.length < 1 + SALT_BYTES + TAG_BYTES) throw new DataError("short", "entry shorter than its seal");
+  if (sealed.length < HEADER_BYTES + SALT_BYTES + TAG_BYTES)
+    throw new DataError("short", "entry shorter than its seal");
   if (sealed[0] !== ENTRY_VERSION) throw new DataError("version", `entry of version ${String(sealed[0])}`);
   const place = binding(keys, writer, sequence, previous);
   const decipher = createDecipheriv(
     "aes-256-gcm",
-    entryKey(keys, place, sealed.subarray(1, 1 + SALT_BYTES)),
+    entryKey(keys, entryEpoch(sealed), place, sealed.subarray(HEADER_BYTES, HEADER_BYTES + SALT_BYTES)),
     NONCE,
   );
   decipher.setAAD(place);
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
-  const plaintext = decipher.update(sealed.subarray(1 + SALT_BYTES, sealed.length - TAG_BYTES));
+  const plaintext = decipher.update(sealed.subarray(HEADER_BYTES + SALT_BYTES, sealed.length - TAG_BYTES));
   try {
     decipher.final();
   } catch {
@@ -204,6 +207,11 @@ export function openEntry(sealed: Uint8Array, options: OpenOptions): EntryBody {
       throw new DataError("forged", "entry with a wrong signature");
   }
   return body;
+}
+
+/** The epoch of the keys that seal an entry. It may be anything until the entry is opened. */
+export function entryEpoch(sealed: Uint8Array): number {
+  return ((sealed[1] ?? 0) << 8) | (sealed[2] ?? 0);
 }
 
 export function importPublicKey(raw: Uint8Array): KeyObject {
@@ -299,8 +307,8 @@ function binding(keys: RepositoryKeys, writer: Uint8Array, sequence: number, pre
   ]);
 }
 
-function entryKey(keys: RepositoryKeys, place: Uint8Array, salt: Uint8Array): Buffer {
-  return createHmac("sha256", keys.entryKey).update(place).update(salt).digest();
+function entryKey(keys: RepositoryKeys, epoch: number, place: Uint8Array, salt: Uint8Array): Buffer {
+  return createHmac("sha256", keys.at(epoch).entryKey).update(place).update(salt).digest();
 }
 
 /** cborg, deterministic form only. */

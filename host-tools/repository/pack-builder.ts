@@ -56,6 +56,7 @@ export class PackBuilder {
   readonly #buffer: PackBuffer;
   readonly #targetBytes: number;
   readonly #variant: number;
+  readonly #epoch: number;
   readonly #chunks: PackedChunk[] = [];
   #lengthBytes = PACK_HEADER_BYTES;
 
@@ -75,7 +76,8 @@ export class PackBuilder {
     this.#cipher = options.cipher;
     this.#buffer = options.buffer;
     this.#targetBytes = options.targetBytes;
-    writePackHeader(this.#buffer, this.stream);
+    this.#epoch = options.keys.epoch;
+    writePackHeader(this.#buffer, this.stream, this.#epoch);
   }
 
   get isEmpty(): boolean {
@@ -123,12 +125,13 @@ export class PackBuilder {
       filledBytes: this.#lengthBytes,
       chunkList: encodePackedChunks(this.#chunks),
       variant: this.#variant,
+      indexKey: this.#keys.at(this.#epoch).packIndexKey,
     };
   }
 
   /** The same, and seals it here and now. */
   finish(): BuiltPack {
     const pack = this.close();
-    return builtPack(pack, sealPack(this.#keys, this.#cipher, pack));
+    return builtPack(pack, sealPack(this.#keys.repositoryId, this.#cipher, pack));
   }
 }

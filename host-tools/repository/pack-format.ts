@@ -2,7 +2,7 @@
 /**
  * What a pack is made of, and its sealed index. docs/repository.md "Packs".
  *
- *   "CFPK" | u8 version | u8 stream | 2 zero bytes
+ *   "CFPK" | u8 version | u8 stream | u16 epoch of the index's key
  *   sealed chunks, one after the other
  *   sealed index
  *   u32 length of the sealed index | "CFPE"
@@ -54,12 +54,17 @@ const MAGIC = Buffer.from("CFPK", "latin1");
 const END_MAGIC = Buffer.from("CFPE", "latin1");
 const NONCE = Buffer.alloc(12);
 
-export function writePackHeader(into: Uint8Array, stream: PackStream): void {
+export function writePackHeader(into: Uint8Array, stream: PackStream, epoch: number): void {
   into.set(MAGIC, 0);
   into[4] = PACK_VERSION;
   into[5] = stream;
-  into[6] = 0;
-  into[7] = 0;
+  into[6] = epoch >> 8;
+  into[7] = epoch & 0xff;
+}
+
+/** The epoch whose key seals the pack's index, from a header that `readPackHeader` took. */
+export function readPackEpoch(header: Uint8Array): number {
+  return ((header[6] ?? 0) << 8) | (header[7] ?? 0);
 }
 
 export function readPackHeader(bytes: Uint8Array): PackStream {

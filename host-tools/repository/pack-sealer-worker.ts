@@ -7,13 +7,14 @@ import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./p
 
 const port = parentPort;
 if (port === null) throw new Error("pack-sealer-worker runs in a worker thread only");
-const keys = workerData as PackKeys;
-const cipher = new ChunkCipher(keys);
+const { repositoryId, epoch, chunkKey } = workerData as PackKeys;
+const sealingKey = Buffer.from(chunkKey);
+const cipher = new ChunkCipher({ repositoryId, epoch, chunkKeyAt: () => sealingKey });
 
 port.on("message", (pack: UnsealedPack) => {
   // A Buffer arrives as the Uint8Array that it is.
   const { buffer, byteOffset, length } = pack.chunkList;
-  const sealed: SealedPack = sealPack(keys, cipher, {
+  const sealed: SealedPack = sealPack(repositoryId, cipher, {
     ...pack,
     chunkList: Buffer.from(buffer, byteOffset, length),
   });

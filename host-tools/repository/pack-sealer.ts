@@ -7,7 +7,7 @@
 
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import type { ChunkCipher } from "./chunk-cipher";
+import type { ChunkCipher, ChunkKeys } from "./chunk-cipher";
 import { type BuiltPack, builtPack } from "./pack-builder";
 import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 
@@ -28,19 +28,20 @@ interface Thread {
 }
 
 export class PackSealer {
-  readonly #keys: PackKeys;
+  readonly #keys: ChunkKeys;
   readonly #cipher: ChunkCipher;
   readonly #threads: Thread[] = [];
   /** No more than the caller has buffers. */
   readonly #waiting: Job[] = [];
 
-  constructor(keys: PackKeys, cipher: ChunkCipher) {
+  constructor(keys: ChunkKeys, cipher: ChunkCipher) {
     this.#keys = keys;
     this.#cipher = cipher;
   }
 
   async seal(pack: UnsealedPack): Promise<BuiltPack> {
-    if (pack.filledBytes < THREAD_BYTES) return builtPack(pack, sealPack(this.#keys, this.#cipher, pack));
+    if (pack.filledBytes < THREAD_BYTES)
+      return builtPack(pack, sealPack(this.#keys.repositoryId, this.#cipher, pack));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ pack, resolve, reject });
       this.#dispatch();
@@ -67,10 +68,9 @@ export class PackSealer {
     const name = import.meta.url.endsWith(".ts")
       ? "../dist/pack-sealer-worker.js"
       : "./pack-sealer-worker.js";
-    const { repositoryId, chunkKey, packIndexKey } = this.#keys;
-    const worker = new Worker(new URL(name, import.meta.url), {
-      workerData: { repositoryId, chunkKey, packIndexKey } satisfies PackKeys,
-    });
+    const { repositoryId, epoch } = this.#keys;
+    const workerData: PackKeys = { repositoryId, epoch, chunkKey: this.#keys.chunkKeyAt(epoch) };
+    const worker = new Worker(new URL(name, import.meta.url), { workerData });
     const thread: Thread = { worker, job: undefined };
     this.#threads.push(thread);
     worker.on("message", ({ id, sizeBytes, chunkList: { buffer, byteOffset, length } }: SealedPack) => {

@@ -18,10 +18,14 @@ import {
   sealIndex,
   writeSealedBytes,
 } from "./pack-format";
-import { ChunkKind, type RepositoryKeys } from "./repository-keys";
+import { ChunkKind } from "./repository-keys";
 
-/** What a thread that makes packs is given of the keys: it makes no ids. */
-export type PackKeys = Pick<RepositoryKeys, "repositoryId" | "chunkKey" | "packIndexKey">;
+/** What a thread that makes packs is given of the keys of the newest epoch: it makes no ids. */
+export interface PackKeys {
+  repositoryId: Uint8Array;
+  epoch: number;
+  chunkKey: Uint8Array;
+}
 
 export interface UnsealedPack {
   stream: PackStream;
@@ -34,6 +38,8 @@ export interface UnsealedPack {
    */
   chunkList: Buffer;
   variant: number;
+  /** Of the epoch in the pack's header. */
+  indexKey: Uint8Array;
 }
 
 export interface SealedPack {
@@ -45,7 +51,7 @@ export interface SealedPack {
 /** Hashed at least this much at once: a call has its price. */
 const HASH_STEP_BYTES = 32 * 1024;
 
-export function sealPack(keys: PackKeys, cipher: ChunkCipher, pack: UnsealedPack): SealedPack {
+export function sealPack(repositoryId: Uint8Array, cipher: ChunkCipher, pack: UnsealedPack): SealedPack {
   const { stream, buffer } = pack;
   const chunkList = Buffer.from(pack.chunkList);
   const hash = createHash("sha256");
@@ -68,8 +74,8 @@ export function sealPack(keys: PackKeys, cipher: ChunkCipher, pack: UnsealedPack
     }
     at += sealedBytes;
   });
-  const binding = packIndexBinding(keys.repositoryId, stream);
-  const index = sealIndex(keys.packIndexKey, binding, packIndex(chunkList, pack.variant));
+  const binding = packIndexBinding(repositoryId, stream);
+  const index = sealIndex(pack.indexKey, binding, packIndex(chunkList, pack.variant));
   buffer.set(index, at);
   buffer.set(packTrailer(index.length), at + index.length);
   const sizeBytes = at + index.length + PACK_TRAILER_BYTES;

@@ -3,6 +3,7 @@
 
 import type { ExitStatusName } from "../exit-status";
 import type { BlobDevice } from "./blob-device";
+import type { KeySecret } from "./key-secret";
 
 export type NodeType = "file" | "directory" | "symlink";
 
@@ -96,7 +97,8 @@ export interface ForgetReport {
 export interface OpenOptions {
   /** The state folder, $COFFER_HOME. */
   home: string;
-  passphrase: string;
+  /** A passphrase, a recovery code, or the content of a keyfile or keychain. */
+  passphrase: KeySecret;
   /** Devices that are connected; pushes store on all of them. */
   devices: BlobDevice[];
   /** Names of devices whose card was replaced or wiped on purpose: what they had before counts as gone, not as taken back. */

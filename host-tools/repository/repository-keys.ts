@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
 /**
- * The keys of a repository, all from one random master key of 32 bytes: HKDF-SHA-256 with the repository's id as salt
- * and "coffer 1 " + a label as info, so that no key serves two purposes and none is shared by two repositories.
- * docs/repository.md "Keys".
+ * The keys of a repository. Each epoch has a random master key of 32 bytes; its keys are HKDF-SHA-256 with the
+ * repository's id as salt and "coffer 1 " + a label as info, so that no key serves two purposes and none is shared by two
+ * repositories. What names things (ids of chunks and logs, where chunks end) comes from epoch 0 for ever, so that equal
+ * chunks stay one; what seals comes from the newest epoch. docs/repository.md "Keys".
  */
 
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { DataError } from "../../firmware/protocol/data-error";
 
 export const REPOSITORY_ID_BYTES = 16;
 export const WRITER_ID_BYTES = 16;
 export const KEY_BYTES = 32;
+export const ANCHOR_BYTES = 16;
+/** Each change of keys is one epoch; a reader follows the chain back to the first. */
+export const MAX_EPOCHS = 1024;
 
 /** What a chunk is; part of every key, id and additional data, so that no kind can stand in for another. */
 export const ChunkKind = {
@@ -27,33 +32,88 @@ export const CHUNK_KINDS = 4;
 
 const keyLogMark = "coffer keys 1";
 
-export class RepositoryKeys {
-  readonly repositoryId: Uint8Array;
+/** What seals. One set for each epoch. */
+export class EpochKeys {
   readonly chunkKey: Buffer;
   readonly packIndexKey: Buffer;
   readonly indexKey: Buffer;
   readonly entryKey: Buffer;
-  readonly gearKey: Buffer;
   readonly writerKey: Buffer;
-  readonly localKey: Buffer;
-  readonly #chunkIdKeys: Buffer[] = [];
-  readonly #logIdKey: Buffer;
+  /** Authenticates statements of the key log. */
+  readonly statementKey: Buffer;
+  /** Wraps the master key of the epoch before. */
+  readonly linkKey: Buffer;
+  /** What a slot remembers of the epoch in which it was made. */
+  readonly anchor: Buffer;
 
   constructor(master: Uint8Array, repositoryId: Uint8Array) {
     if (master.length !== KEY_BYTES) throw new RangeError("master: expected 32 bytes");
-    if (repositoryId.length !== REPOSITORY_ID_BYTES) throw new RangeError("repositoryId: expected 16 bytes");
-    this.repositoryId = repositoryId;
-    const derive = (label: string): Buffer =>
-      Buffer.from(hkdfSync("sha256", master, repositoryId, `coffer 1 ${label}`, KEY_BYTES));
-    for (let kind = 0; kind < CHUNK_KINDS; kind++) this.#chunkIdKeys.push(derive(`chunk id ${String(kind)}`));
+    const derive = deriver(master, repositoryId);
     this.chunkKey = derive("chunk key");
     this.packIndexKey = derive("pack index");
     this.indexKey = derive("index");
     this.entryKey = derive("entry");
+    this.writerKey = derive("writer key");
+    this.statementKey = derive("key statement");
+    this.linkKey = derive("key link");
+    this.anchor = derive("key anchor").subarray(0, ANCHOR_BYTES);
+  }
+
+  zero(): void {
+    const { chunkKey, packIndexKey, indexKey, entryKey, writerKey, statementKey, linkKey } = this;
+    for (const key of [chunkKey, packIndexKey, indexKey, entryKey, writerKey, statementKey, linkKey])
+      key.fill(0);
+  }
+}
+
+export class RepositoryKeys {
+  readonly repositoryId: Uint8Array;
+  readonly gearKey: Buffer;
+  readonly localKey: Buffer;
+  readonly #epochs: EpochKeys[] = [];
+  readonly #chunkIdKeys: Buffer[] = [];
+  readonly #logIdKey: Buffer;
+
+  /** `master` is that of epoch 0. */
+  constructor(master: Uint8Array, repositoryId: Uint8Array) {
+    if (repositoryId.length !== REPOSITORY_ID_BYTES) throw new RangeError("repositoryId: expected 16 bytes");
+    this.repositoryId = repositoryId;
+    this.addEpoch(master);
+    const derive = deriver(master, repositoryId);
+    for (let kind = 0; kind < CHUNK_KINDS; kind++) this.#chunkIdKeys.push(derive(`chunk id ${String(kind)}`));
     this.#logIdKey = derive("log id");
     this.gearKey = derive("gear");
-    this.writerKey = derive("writer key");
     this.localKey = derive("local state");
+  }
+
+  /** The next epoch: from now on everything is sealed under it. */
+  addEpoch(master: Uint8Array): void {
+    if (this.#epochs.length === MAX_EPOCHS) throw new RangeError("epochs: too many");
+    this.#epochs.push(new EpochKeys(master, this.repositoryId));
+  }
+
+  /** The newest, which seals. */
+  get epoch(): number {
+    return this.#epochs.length - 1;
+  }
+
+  get current(): EpochKeys {
+    return this.at(this.epoch);
+  }
+
+  /** Throws DataError for an epoch whose keys are not known. */
+  at(epoch: number): EpochKeys {
+    const keys = this.#epochs[epoch];
+    if (!keys)
+      throw new DataError(
+        "forged",
+        `sealed with keys of epoch ${String(epoch)}, which the key log does not show`,
+      );
+    return keys;
+  }
+
+  chunkKeyAt(epoch: number): Buffer {
+    return this.at(epoch).chunkKey;
   }
 
   chunkIdKey(kind: ChunkKind): Buffer {
@@ -75,19 +135,13 @@ export class RepositoryKeys {
   }
 
   zero(): void {
-    for (const key of [
-      ...this.#chunkIdKeys,
-      this.chunkKey,
-      this.packIndexKey,
-      this.indexKey,
-      this.entryKey,
-      this.#logIdKey,
-      this.gearKey,
-      this.writerKey,
-      this.localKey,
-    ])
-      key.fill(0);
+    for (const epoch of this.#epochs) epoch.zero();
+    for (const key of [...this.#chunkIdKeys, this.#logIdKey, this.gearKey, this.localKey]) key.fill(0);
   }
+}
+
+function deriver(master: Uint8Array, repositoryId: Uint8Array): (label: string) => Buffer {
+  return (label) => Buffer.from(hkdfSync("sha256", master, repositoryId, `coffer 1 ${label}`, KEY_BYTES));
 }
 
 /** The log that holds the key slots: found without any key, because that is what one has when it is needed. */

@@ -5,6 +5,7 @@ import { type KeyObject, randomInt } from "node:crypto";
 import { join } from "node:path";
 import { Refusal } from "../refusal";
 import { type ByteString, formatRemotePath, parseRemotePath } from "./byte-names";
+import type { BlobDevice } from "./blob-device";
 import { ChunkCache } from "./chunk-cache";
 import { ChunkCipher } from "./chunk-cipher";
 import { ChunkIndex } from "./chunk-index";
@@ -15,11 +16,12 @@ import { Committer } from "./committer";
 import { History } from "./history";
 import { IndexLoader } from "./index-loader";
 import type { PushJournal } from "./journal";
-import { makeWriter, openWriter, repositoryFolder, saveKeyFile } from "./key-file";
+import { KeyAdministration } from "./key-administration";
+import { makeWriter, openWriter, repositoryFolder, saveKeyFile, sealWriter } from "./key-file";
+import { type KeyLogContext, publishKeys, syncKeyLog } from "./key-log";
 import { LocalState } from "./local-state";
 import { LogBook } from "./log-book";
 import { MergedState } from "./merged-state";
-import type { BlobDevice } from "./blob-device";
 import type { PackFate } from "./pack-fate";
 import { PackUploader } from "./pack-uploader";
 import type { OpenOptions } from "./repository-api";
@@ -27,7 +29,7 @@ import type { RepositoryKeys } from "./repository-keys";
 import { EntryType, type TreeEntry } from "./tree";
 import { TreeEditor, collision } from "./tree-edit";
 import { TreeStore } from "./tree-store";
-import { type Unlocked, storeKeySlots } from "./unlock";
+import type { Unlocked } from "./unlock";
 
 const MIN_PACK_BYTES = 1024 * 1024;
 const MAX_PACK_BYTES = 16 * 1024 * 1024;
@@ -47,7 +49,9 @@ export class RepositoryParts {
   readonly trees: TreeStore;
   readonly state: MergedState;
   readonly history: History;
+  readonly keyAdministration: KeyAdministration;
   readonly #unlocked: Unlocked;
+  readonly #keyLog: KeyLogContext;
   readonly #local: LocalState;
   readonly #editor: TreeEditor;
   readonly #indexLoader: IndexLoader;
@@ -56,7 +60,8 @@ export class RepositoryParts {
 
   constructor(options: OpenOptions, unlocked: Unlocked) {
     const { devices } = options;
-    const { keys } = unlocked;
+    const { keyring, opener } = unlocked;
+    const { keys } = keyring;
     this.options = options;
     this.#unlocked = unlocked;
     this.keys = keys;
@@ -67,6 +72,13 @@ export class RepositoryParts {
     this.cipher = new ChunkCipher(keys);
     this.cache = new ChunkCache(cacheFolder);
     this.#local = new LocalState({ folder: this.folder, keys });
+    this.#keyLog = { keyring, opener, local: this.#local, onWarning };
+    this.keyAdministration = new KeyAdministration({
+      context: this.#keyLog,
+      devices,
+      secret: options.passphrase,
+      save: () => this.#saveKeys(),
+    });
     this.logs = new LogBook({ keys, folder: this.folder, state: this.#local, onWarning });
     const { cipher, index, cache, logs } = this;
     this.reader = new ChunkReader({ devices, index, cipher, cache, onWarning });
@@ -99,6 +111,8 @@ export class RepositoryParts {
   /** Takes up what the devices have gained. Refuses with `logTampered` what does not fit with what was seen before. */
   async refresh(): Promise<void> {
     this.options.signal?.throwIfAborted();
+    for (const device of this.options.devices) await syncKeyLog(device, this.#keyLog);
+    await this.#saveKeys();
     for (const device of this.options.devices) await this.logs.sync(device);
     await this.#indexLoader.load(this.logs.logs.values(), this.state.detail);
     for (const device of this.options.devices) await this.logs.checkSeen(device, this.state.detail);
@@ -109,7 +123,7 @@ export class RepositoryParts {
   async close(): Promise<void> {
     await this.#local.save();
     this.cache.close();
-    this.keys.zero();
+    this.#unlocked.keyring.zero();
   }
 
   get fate(): PackFate {
@@ -128,6 +142,7 @@ export class RepositoryParts {
     const isDistinct = options.isDistinct === true || this.fate.condemned.size > 0;
     if (targets.length === 0)
       throw new Refusal("usage", "no device to store on", { hint: "Name one with --device." });
+    await this.keyAdministration.renewWeakSlot();
     this.#writer ??= await this.#loadWriter();
     return new PackUploader({
       keys: this.keys,
@@ -172,7 +187,7 @@ export class RepositoryParts {
       writer: this.#writer,
       folder: this.folder,
       refresh: () => this.refresh(),
-      prepare: (device) => storeKeySlots(device, this.#unlocked.file),
+      prepare: (device) => this.#publishKeys(device),
     });
   }
 
@@ -238,9 +253,28 @@ export class RepositoryParts {
   async #loadWriter(): Promise<{ id: Uint8Array; signingKey: KeyObject }> {
     const { file } = this.#unlocked;
     if (file.writer) return { id: file.writer.id, signingKey: openWriter(this.keys, file.writer) };
-    const { id, sealedKey, signingKey } = makeWriter(this.keys);
-    file.writer = { id, sealedKey };
+    const { writer, signingKey } = makeWriter(this.keys);
+    file.writer = writer;
     await saveKeyFile(this.options.home, file);
-    return { id, signingKey };
+    return { id: writer.id, signingKey };
+  }
+
+  /** Before the first entry goes to a device, and before one is made under keys that the device turned out to have. */
+  async #publishKeys(device: BlobDevice): Promise<void> {
+    await publishKeys(device, this.#keyLog);
+    await this.#saveKeys();
+  }
+
+  /** Keeps what the keyring has gained; the signing key goes under the newest keys. */
+  async #saveKeys(): Promise<void> {
+    const { file, keyring } = this.#unlocked;
+    const { statement, links } = keyring;
+    const isSealed = file.writer === undefined || file.writer.epoch === keyring.epoch;
+    if (isSealed && file.statement.bytes === statement.bytes) return;
+    if (file.writer && !isSealed)
+      file.writer = sealWriter(this.keys, file.writer.id, openWriter(this.keys, file.writer));
+    file.statement = statement;
+    file.links = links;
+    await saveKeyFile(this.options.home, file);
   }
 }

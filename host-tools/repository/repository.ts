@@ -6,6 +6,7 @@ import { ChunkFetcher } from "./chunk-fetcher";
 import { FileStorer } from "./file-storer";
 import { PushJournal } from "./journal";
 import { LocalScan } from "./local-scan";
+import type { KeyAdministration } from "./key-administration";
 import type { Operation } from "./log-entry";
 import { untilNothingIsCondemned } from "./pack-fate";
 import { makeDirectory, move, remove, removeDirectory } from "./path-changes";
@@ -60,6 +61,11 @@ export class Repository {
   /** Hexadecimal. */
   get id(): string {
     return Buffer.from(this.#parts.keys.repositoryId).toString("hex");
+  }
+
+  /** The slots that open it, and the changing of keys. */
+  get keyAdministration(): KeyAdministration {
+    return this.#parts.keyAdministration;
   }
 
   /** Takes up what the devices have gained. Refuses with `logTampered` what does not fit with what was seen before. */

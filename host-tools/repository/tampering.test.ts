@@ -178,7 +178,7 @@ describe("a device that cannot be trusted", () => {
       if (log.entries.length === 1) {
         const slot = Uint8Array.from(log.entries[0] ?? []);
         // 1 TiB of memory for the passphrase, as a hostile parameter.
-        slot.set([0x40, 0, 0, 0], 21);
+        slot.set([0x40, 0, 0, 0], 69);
         log.entries = [slot];
       }
     await assert.rejects(scratch.open([device], { home: fresh() }), { kind: "notInitialised" });

@@ -9,9 +9,10 @@
 import { createHash } from "node:crypto";
 import { appendFileSync, closeSync, fsyncSync, openSync, readFileSync, truncateSync } from "node:fs";
 import { entryHash, NO_ENTRY } from "../../firmware/protocol/log-chain";
+import { DataError } from "../../firmware/protocol/data-error";
 import { MAX_ENTRY_BYTES } from "../../firmware/protocol/limits";
 import { fromFileError } from "../refusal";
-import { type EntryBody, openEntry } from "./log-entry";
+import { type EntryBody, entryEpoch, openEntry } from "./log-entry";
 import type { RepositoryKeys } from "./repository-keys";
 
 const hashing = {
@@ -67,6 +68,9 @@ export class WriterLog {
 
   /** Verifies an entry as the next one and takes it up in memory. Throws DataError. */
   accept(sealed: Uint8Array, options: { isVerified?: boolean } = {}): EntryBody {
+    const last = this.sealed.at(-1);
+    if (last && entryEpoch(sealed) < entryEpoch(last))
+      throw new DataError("forged", "sealed with older keys than the entry before it");
     const body = openEntry(sealed, {
       keys: this.#keys,
       writer: this.writer,

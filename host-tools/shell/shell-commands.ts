@@ -7,6 +7,7 @@ import { commandTable } from "../command-table";
 import { dfCommand } from "../commands/df";
 import { diffCommand } from "../commands/diff";
 import { forgetCommand } from "../commands/forget";
+import { keyCommand } from "../commands/key";
 import { logCommand } from "../commands/log";
 import { lsCommand } from "../commands/ls";
 import { mkdirCommand } from "../commands/mkdir";
@@ -71,6 +72,7 @@ export const shellCommands: ReadonlyMap<string, ShellCommand> = new Map(
     remote(forgetCommand),
     remote(dfCommand),
     remote(statusCommand),
+    remote(keyCommand),
     remote(lcdCommand),
     remote(lpwdCommand),
     remote(llsCommand),

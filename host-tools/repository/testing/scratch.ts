@@ -19,6 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BlobDevice } from "../blob-device";
 import { createRepository } from "../create";
+import type { KeySecret } from "../key-secret";
 import { Repository } from "../repository";
 
 export const PASSPHRASE = "correct horse battery staple";
@@ -46,7 +47,7 @@ export class Scratch {
 
   async open(
     devices: BlobDevice[],
-    options: { home?: string; passphrase?: string; signal?: AbortSignal; forgetDevices?: string[] } = {},
+    options: { home?: string; passphrase?: KeySecret; signal?: AbortSignal; forgetDevices?: string[] } = {},
   ): Promise<Repository> {
     const repository = await Repository.open({
       home: options.home ?? this.home,
