@@ -71,7 +71,7 @@ export class Committer {
   }
 
   /**
-   * False when the operations change nothing: then nothing was written. `folders` are those that must be readable from
+   * False when the operations change nothing: then nothing was written. A `lost` always is. `folders` are those that must be readable from
    * each target alone, with the ones above them.
    */
   async commit(
@@ -84,7 +84,8 @@ export class Committer {
       await refresh();
       let root = state.root;
       for (const operation of operations) root = await editor.apply(root, operation);
-      const isSameState = isSame(root, state.root);
+      const hasLost = operations.some(({ op }) => op === "lost");
+      const isSameState = isSame(root, state.root) && !hasLost;
       for (const folder of folders) await this.#storeFolders(root, folder, uploader);
       if (isSameState) await uploader.flush();
       if (isSameState && uploader.packs.length === 0) {
@@ -130,13 +131,15 @@ export class Committer {
         detail: this.#emptyDetail(),
         devices: names,
       });
-    this.#append({ root: rootBytes, index: index.at(-1) ?? new Uint8Array(0), detail, devices: names });
+    const hasLost = operations.some(({ op }) => op === "lost");
+    const last = index.at(-1) ?? new Uint8Array(0);
+    this.#append({ root: rootBytes, index: last, detail, devices: names, ...(hasLost ? { hasLost } : {}) });
     await Promise.all(targets.map((target) => logs.bringUpToDate(target)));
     uploader.packs.length = 0;
   }
 
   /** Signs and seals an entry and makes it durable on this computer. */
-  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices">): void {
+  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices" | "hasLost">): void {
     const { keys, logs, state, writer } = this.#context;
     const log = logs.log(writer.id);
     const body: EntryBody = {

@@ -28,12 +28,12 @@ export class History {
     this.#state = options.state;
   }
 
-  /** Newest first. Entries without operations only carry a long index and are no versions. */
+  /** Newest first. Entries that change no tree (a long index, packs that were lost) are no versions. */
   async versions(): Promise<Version[]> {
     const versions: Version[] = [];
     for (const log of this.#logs.logs.values())
       for (const body of log.bodies) {
-        if ((await this.#state.detail(body)).operations.length === 0) continue;
+        if (!(await this.#state.detail(body)).operations.some(({ op }) => op !== "lost")) continue;
         const hash = log.headAt(body.sequence + 1) ?? new Uint8Array(0);
         const root = decodeEntry(body.root, { isRoot: true });
         versions.push({ id: Buffer.from(hash).toString("hex"), body, root, writer: log.name });

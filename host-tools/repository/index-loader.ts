@@ -10,9 +10,10 @@ import { join } from "node:path";
 import { DataError } from "../../firmware/protocol/data-error";
 import { Refusal } from "../refusal";
 import type { BlobDevice } from "./blob-device";
-import type { ChunkIndex } from "./chunk-index";
+import type { ChunkIndex, Claim } from "./chunk-index";
 import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
-import type { EntryBody } from "./log-entry";
+import type { EntryBody, EntryDetail } from "./log-entry";
+import { compareOrder } from "./merged-state";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
 
@@ -24,9 +25,12 @@ export class IndexLoader {
   readonly #devices: readonly BlobDevice[];
   readonly #folder: string;
   readonly #forgotten: ReadonlySet<string>;
+  readonly #detailOf: (body: EntryBody) => Promise<EntryDetail>;
   readonly #onWarning: (text: string) => void;
   /** Entries taken up, by log. */
   readonly #done = new Map<WriterLog, number>();
+  /** Packs that devices lost, and the newest entry that says so: by pack, then device. */
+  readonly #lost = new Map<string, Map<string, EntryBody>>();
 
   constructor(options: {
     keys: RepositoryKeys;
@@ -35,6 +39,7 @@ export class IndexLoader {
     folder: string;
     /** Devices that are not believed to have anything. */
     forgotten: ReadonlySet<string>;
+    detailOf: (body: EntryBody) => Promise<EntryDetail>;
     onWarning: (text: string) => void;
   }) {
     this.#keys = options.keys;
@@ -42,6 +47,7 @@ export class IndexLoader {
     this.#devices = options.devices;
     this.#folder = options.folder;
     this.#forgotten = options.forgotten;
+    this.#detailOf = options.detailOf;
     this.#onWarning = options.onWarning;
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
@@ -49,8 +55,10 @@ export class IndexLoader {
   /** Takes up what the logs have gained since the last call. */
   async load(logs: Iterable<WriterLog>): Promise<void> {
     const waiting: { body: EntryBody; id: Uint8Array }[] = [];
+    const losses: EntryBody[] = [];
     for (const log of logs) {
       for (const body of log.bodies.slice(this.#done.get(log) ?? 0)) {
+        if (body.hasLost === true) losses.push(body);
         if (!(body.index instanceof Uint8Array)) for (const id of body.index) waiting.push({ body, id });
         else if (body.index.length > 0) this.#add(decodeIndex(body.index), body);
       }
@@ -61,6 +69,57 @@ export class IndexLoader {
         this.#add(await this.#blob(next.id, next.body), next.body);
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
+    // After the packs: the detail of an entry may be in one of them.
+    for (const body of losses) await this.#takeLosses(body);
+    this.#applyLosses();
+  }
+
+  async #takeLosses(body: EntryBody): Promise<void> {
+    let detail: EntryDetail;
+    try {
+      detail = await this.#detailOf(body);
+    } catch (error) {
+      if (!(error instanceof DataError) && !(error instanceof Refusal)) throw error;
+      if (error instanceof Refusal && error.kind === "interrupted") throw error;
+      this.#onWarning(
+        `which packs were found lost on ${new Date(body.timeMs).toISOString()} cannot be read now: ${error.message}`,
+      );
+      return;
+    }
+    for (const operation of detail.operations) {
+      if (operation.op !== "lost") continue;
+      for (const id of operation.packs) {
+        const key = Buffer.from(id).toString("hex");
+        const devices = this.#lost.get(key) ?? new Map<string, EntryBody>();
+        this.#lost.set(key, devices);
+        const known = devices.get(operation.device);
+        if (!known || compareOrder(body, known) > 0) devices.set(operation.device, body);
+      }
+    }
+  }
+
+  /** In the order of all entries, whatever order they came in; within one entry its packs count after what it lost. */
+  #applyLosses(): void {
+    for (const [key, devices] of this.#lost) {
+      const pack = this.#index.packById(Buffer.from(key, "hex"));
+      if (!pack) continue;
+      for (const [device, body] of devices) {
+        const isBack = pack.claims.some(
+          (claim) => claim.devices.has(device) && compareOrder(claim.body, body) >= 0,
+        );
+        if (!isBack) this.#index.lose(pack, device);
+      }
+    }
+  }
+
+  /** The copy that this computer has of an index blob, when it is whole. */
+  keptBlob(id: Uint8Array): Uint8Array | undefined {
+    try {
+      const blob = readFileSync(this.#path(id));
+      return Buffer.compare(hash(blob), id) === 0 ? blob : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Keeps an index blob that was just made. */
@@ -75,17 +134,18 @@ export class IndexLoader {
   }
 
   #add(packs: readonly IndexedPackRecord[], body: EntryBody): void {
-    /** Shared by all packs of the same devices: mostly one set for each entry. */
-    const sets = new Map<number, ReadonlySet<string>>();
+    /** Shared by all packs of the same devices: mostly one for each entry. */
+    const shared = new Map<number, readonly [Claim]>();
     for (const pack of packs) {
-      let devices = sets.get(pack.deviceMask);
-      if (!devices) {
-        devices = new Set(
+      let claims = shared.get(pack.deviceMask);
+      if (!claims) {
+        const devices = new Set(
           body.devices.filter((name, i) => (pack.deviceMask & (1 << i)) !== 0 && !this.#forgotten.has(name)),
         );
-        sets.set(pack.deviceMask, devices);
+        claims = [{ body, devices }];
+        shared.set(pack.deviceMask, claims);
       }
-      this.#index.add(pack, devices);
+      this.#index.add(pack, claims[0].devices, claims);
     }
   }
 
@@ -118,9 +178,9 @@ export class IndexLoader {
   }
 
   #kept(id: Uint8Array): IndexedPackRecord[] | undefined {
+    const blob = this.keptBlob(id);
     try {
-      const blob = readFileSync(this.#path(id));
-      return Buffer.compare(hash(blob), id) === 0 ? openIndexBlob(this.#keys, blob) : undefined;
+      return blob && openIndexBlob(this.#keys, blob);
     } catch {
       return undefined;
     }

@@ -39,13 +39,19 @@ export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - 1 - SALT_BYTES - 2 - SIGNATURE_B
 export const MAX_INDEX_BLOBS = 32;
 const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
 const MAX_DETAIL_OPERATIONS = 65536;
+/** Packs in one `lost`; a writer with more makes several. */
+export const MAX_LOST_PACKS = 4096;
 
-/** Path parts are bytes. `put` merges the node into what is there; `node` is an encoded tree entry. */
+/**
+ * Path parts are bytes. `put` merges the node into what is there; `node` is an encoded tree entry. `lost` changes no
+ * tree: the device has no good copy of these packs any more, whatever earlier entries say.
+ */
 export type Operation =
   | { op: "put"; folder: Uint8Array[]; node: Uint8Array }
   | { op: "mkdir"; path: Uint8Array[]; node: Uint8Array }
   | { op: "remove"; path: Uint8Array[] }
-  | { op: "move"; from: Uint8Array[]; to: Uint8Array[] };
+  | { op: "move"; from: Uint8Array[]; to: Uint8Array[] }
+  | { op: "lost"; device: string; packs: Uint8Array[] };
 
 /** The head of another writer's log that the writer of the entry had seen. */
 export interface SeenHead {
@@ -74,6 +80,8 @@ export interface EntryBody {
   detail: Uint8Array | { content: Uint8Array; sizeBytes: number };
   /** Devices that had everything that the entry brought, when it was written. */
   devices: string[];
+  /** Some of its operations are `lost`: who fills the index has to read its detail. */
+  hasLost?: boolean;
   /** In the first entry only: the writer's Ed25519 key, 32 bytes, and what the computer is called. */
   publicKey?: Uint8Array;
   name?: string;
@@ -113,6 +121,7 @@ export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: Ent
     index: body.index,
     detail,
     devices: body.devices,
+    ...(body.hasLost === true ? { lost: true } : {}),
     ...(body.publicKey ? { key: body.publicKey, name: body.name ?? "" } : {}),
   });
   if (encoded.length > MAX_BODY_BYTES)
@@ -207,6 +216,7 @@ function readBody(
         : asArray(index, MAX_INDEX_BLOBS, "index").map((id) => asBytes(id, HASH_BYTES, HASH_BYTES, "index")),
     detail: detail instanceof Uint8Array ? detail : readDetailReference(detail),
     devices: asArray(value["devices"], MAX_DEVICES, "devices").map((device) => asText(device, "devices")),
+    ...(value["lost"] === true ? { hasLost: true } : {}),
     ...(key === undefined
       ? {}
       : { publicKey: asBytes(key, PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES, "key"), name: asText(name, "name") }),
@@ -235,6 +245,14 @@ function readOperation(value: unknown): Operation {
       return { op: "remove", path: path("path") };
     case "move":
       return { op: "move", from: path("from"), to: path("to") };
+    case "lost":
+      return {
+        op: "lost",
+        device: asText(record["device"], "device"),
+        packs: asArray(record["packs"], MAX_LOST_PACKS, "packs").map((id) =>
+          asBytes(id, HASH_BYTES, HASH_BYTES, "packs"),
+        ),
+      };
     default:
       throw new DataError("type", "operation that this version does not know");
   }

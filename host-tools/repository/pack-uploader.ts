@@ -32,6 +32,8 @@ interface Filling {
   ids: Set<string>;
   /** The pack that this one is to become again, as long as its chunks come in their order. */
   plan: Pack | undefined;
+  /** Targets whose copy of the very same pack was found damaged: they would take it for the new one. */
+  distrusted: readonly BlobDevice[];
 }
 
 export interface StoredPack extends Pack {
@@ -98,7 +100,10 @@ export class PackUploader {
     const ids = packs.map((pack) => pack.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     packs.forEach((pack, i) => {
-      const mask = maskOf(this.#targets, (_, target) => answers[target]?.[i] === true);
+      const mask = maskOf(
+        this.#targets,
+        (target, at) => answers[at]?.[i] === true && !this.#index.isLost(pack.id, target.name),
+      );
       if (mask !== 0) {
         const devices = this.#names(mask);
         if (!this.#index.packById(pack.id)) this.#record(pack, devices);
@@ -190,6 +195,7 @@ export class PackUploader {
       mask,
       ids: new Set(),
       plan: plan?.stream === stream ? plan : undefined,
+      distrusted: [],
     };
     this.#filling.set(sort, filling);
     return filling;
@@ -210,6 +216,7 @@ export class PackUploader {
     try {
       const built = await this.#sealer.seal(filling.builder.close());
       this.#journal?.pack(built);
+      filling.distrusted = this.#targets.filter((target) => this.#index.isLost(built.id, target.name));
       this.#index.add(built, this.#names(filling.mask));
       const indexed = this.#index.packById(built.id);
       if (indexed) this.#confirmed.add(indexed);
@@ -229,6 +236,7 @@ export class PackUploader {
     const targets = this.#targets.filter((_, i) => (filling.mask & (1 << i)) !== 0);
     const results = await Promise.allSettled(
       targets.map(async (target) => {
+        if (filling.distrusted.includes(target)) await target.delete([pack.id]);
         const { wasStored, sentBytes } = await target.put(pack.id, [pack.bytes]);
         this.sentBytes += wasStored ? 0 : sentBytes;
         reached.add(target.name);

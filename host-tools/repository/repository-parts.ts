@@ -77,6 +77,7 @@ export class RepositoryParts {
       devices,
       folder: join(cacheFolder, "index"),
       forgotten,
+      detailOf: this.state.detail,
       onWarning,
     });
   }

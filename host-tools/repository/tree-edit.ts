@@ -32,6 +32,8 @@ export class TreeEditor {
           return await this.remove(root, names(operation.path));
         case "move":
           return await this.move(root, names(operation.from), names(operation.to));
+        case "lost":
+          return root;
       }
     } catch (error) {
       if (error instanceof Refusal && (error.kind === "nameCollision" || error.kind === "wrongKind"))
