@@ -127,9 +127,15 @@ export class PackUploader {
     return this.#unrecorded(id, () => true) === 0;
   }
 
-  /** Stores a chunk on the targets that lack it. Waits only for a free buffer. */
-  async offer(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): Promise<void> {
-    const mask = await this.#lacking(id);
+  /** Stores a chunk on the targets that lack it, or on those `among` them. Waits only for a free buffer. */
+  async offer(
+    kind: ChunkKind,
+    id: Uint8Array,
+    plaintext: Uint8Array,
+    among?: ReadonlySet<string>,
+  ): Promise<void> {
+    const wanted = among ? maskOf(this.#targets, (target) => among.has(target.name)) : this.#everyTarget;
+    const mask = (await this.#lacking(id)) & wanted;
     if (mask !== 0) await this.#store(kind, id, plaintext, mask);
   }
 

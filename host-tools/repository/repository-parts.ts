@@ -148,6 +148,11 @@ export class RepositoryParts {
     });
   }
 
+  /** This computer's copy of an index blob, when it is whole. */
+  keptIndexBlob(id: Uint8Array): Uint8Array | undefined {
+    return this.#indexLoader.keptBlob(id);
+  }
+
   /** After an entry was written. */
   async settle(): Promise<void> {
     this.cache.flush();
