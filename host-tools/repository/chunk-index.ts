@@ -88,10 +88,11 @@ export class ChunkIndex {
       this.#insert(chunk.id, number, chunk.offsetBytes, chunk.sealedBytes, chunk.kind);
   }
 
-  /** The device has no good copy of the pack: neither read nor counted on before it is stored there again. */
-  lose(pack: IndexedPack, device: string): void {
-    pack.devices = new Set([...pack.devices].filter((name) => name !== device));
-    const key = packKey(pack.id);
+  /** The device has no good copy of the pack (or index blob): neither read nor counted on before it is stored there again. */
+  lose(id: Uint8Array, device: string): void {
+    const pack = this.packById(id);
+    if (pack) pack.devices = new Set([...pack.devices].filter((name) => name !== device));
+    const key = packKey(id);
     const lost = this.#lost.get(key);
     if (lost) lost.add(device);
     else this.#lost.set(key, new Set([device]));

@@ -29,6 +29,8 @@ export class IndexLoader {
   readonly #onWarning: (text: string) => void;
   /** Entries taken up, by log. */
   readonly #done = new Map<WriterLog, number>();
+  /** Index blobs that no device had. */
+  readonly #missing: { id: Uint8Array; devices: readonly string[] }[] = [];
   /** Packs that devices lost, and the newest entry that says so: by pack, then device. */
   readonly #lost = new Map<string, Map<string, EntryBody>>();
 
@@ -72,6 +74,14 @@ export class IndexLoader {
     // After the packs: the detail of an entry may be in one of them.
     for (const body of losses) await this.#takeLosses(body);
     this.#applyLosses();
+    for (const { id, devices } of this.#missing.splice(0)) {
+      // Given up: what it said is said by another one.
+      if (devices.every((device) => this.#index.isLost(id, device))) continue;
+      const name = Buffer.from(id).toString("hex").slice(0, 16);
+      this.#onWarning(
+        `index blob ${name} is on none of the connected devices (it was stored on ${devices.join(", ")}): some files cannot be read now`,
+      );
+    }
   }
 
   async #takeLosses(body: EntryBody): Promise<void> {
@@ -101,13 +111,13 @@ export class IndexLoader {
   /** In the order of all entries, whatever order they came in; within one entry its packs count after what it lost. */
   #applyLosses(): void {
     for (const [key, devices] of this.#lost) {
-      const pack = this.#index.packById(Buffer.from(key, "hex"));
-      if (!pack) continue;
+      const id = Buffer.from(key, "hex");
+      const claims = this.#index.packById(id)?.claims ?? [];
       for (const [device, body] of devices) {
-        const isBack = pack.claims.some(
+        const isBack = claims.some(
           (claim) => claim.devices.has(device) && compareOrder(claim.body, body) >= 0,
         );
-        if (!isBack) this.#index.lose(pack, device);
+        if (!isBack) this.#index.lose(id, device);
       }
     }
   }
@@ -171,9 +181,7 @@ export class IndexLoader {
           this.#onWarning(`index blob ${name} on ${device.name} cannot be used: ${error.message}`);
       }
     }
-    this.#onWarning(
-      `index blob ${name} is on none of the connected devices (it was stored on ${body.devices.join(", ")}): some files cannot be read now`,
-    );
+    this.#missing.push({ id, devices: body.devices });
     return [];
   }
 

@@ -10,10 +10,12 @@ import { mkdirCommand } from "../commands/mkdir";
 import { mvCommand } from "../commands/mv";
 import { pullCommand } from "../commands/pull";
 import { pushCommand } from "../commands/push";
+import { repairCommand } from "../commands/repair";
 import { rmCommand } from "../commands/rm";
 import { rmdirCommand } from "../commands/rmdir";
 import { statCommand } from "../commands/stat";
 import { statusCommand } from "../commands/status";
+import { verifyCommand } from "../commands/verify";
 import type { FileCommand, FileCommandContext } from "../file-command";
 import type { CompletableCommand } from "./complete";
 import {
@@ -58,6 +60,8 @@ export const shellCommands: ReadonlyMap<string, ShellCommand> = new Map(
     remote(mvCommand),
     remote(statCommand),
     remote(dfCommand),
+    remote(verifyCommand),
+    remote(repairCommand),
     remote(statusCommand),
     remote(lcdCommand),
     remote(lpwdCommand),

@@ -77,7 +77,7 @@ export function indexBlobsOn(parts: RepositoryParts, device: string): Uint8Array
   for (const log of parts.logs.logs.values())
     for (const { index, devices } of log.bodies)
       if (!(index instanceof Uint8Array) && devices.includes(device))
-        for (const id of index) ids.set(hex(id), id);
+        for (const id of index) if (!parts.index.isLost(id, device)) ids.set(hex(id), id);
   return [...ids.values()];
 }
 

@@ -26,7 +26,8 @@ export function choosePacks(
   const packs = parts.index.packs.filter(
     (pack) => pack.devices.has(device.name) && !damage.get(device.name, pack),
   );
-  const count = percent >= 100 ? packs.length : Math.min(packs.length, Math.ceil((packs.length * percent) / 100));
+  const count =
+    percent >= 100 ? packs.length : Math.min(packs.length, Math.ceil((packs.length * percent) / 100));
   // The first `count` of a shuffle.
   for (let at = 0; at < count && count < packs.length; at++) {
     const other = randomInt(at, packs.length);

@@ -106,7 +106,9 @@ export class Examination {
     await this.#readUnread();
     if (readPercent > 0) {
       await this.#readIndexBlobs();
-      await this.#read(devices.flatMap((device) => choosePacks(this.#parts, device, this.damage, readPercent)));
+      await this.#read(
+        devices.flatMap((device) => choosePacks(this.#parts, device, this.damage, readPercent)),
+      );
     }
     this.#parts.cache.flush();
     for (const { name } of devices) await this.found.set(name, this.#foundOn(name));

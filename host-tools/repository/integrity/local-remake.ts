@@ -26,7 +26,14 @@ export async function remakeChunks(options: {
   const progress = { filesDone: 0, bytesDone: 0, path: "" };
   const tell = (): void => {
     const { files: filesTotal, bytes: bytesTotal, isComplete: isTotalFinal } = scan;
-    onProgress?.({ phase: "transfer", ...progress, filesTotal, bytesTotal, isTotalFinal, transferredBytes: 0 });
+    onProgress?.({
+      phase: "transfer",
+      ...progress,
+      filesTotal,
+      bytesTotal,
+      isTotalFinal,
+      transferredBytes: 0,
+    });
   };
   const files = new FileStorer({
     cipher,

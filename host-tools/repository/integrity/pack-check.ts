@@ -83,7 +83,13 @@ export class PackChecker {
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         if (error.kind === "missingBlob")
-          return { device: device.name, pack, kind: "missing", reason: "it is not there", badChunks: undefined };
+          return {
+            device: device.name,
+            pack,
+            kind: "missing",
+            reason: "it is not there",
+            badChunks: undefined,
+          };
         if (error.kind !== "corruptedBlob" && error.kind !== "cardFailed") throw error;
         reason ??= error.message;
         for (const chunk of range.chunks) badChunks.add(chunk.offsetBytes);

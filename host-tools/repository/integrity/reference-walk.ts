@@ -23,8 +23,8 @@ const MAX_UNKNOWN = 1_000_000;
 export class ReferenceWalk {
   /** Chunks that some version needs. */
   readonly referenced: EntrySet;
-  /** Needed, and in no pack of the index: ids, one character a byte. */
-  readonly unknown = new Set<string>();
+  /** Needed, and in no pack of the index: ids, one character a byte, and kinds. */
+  readonly unknown = new Map<string, ChunkKind>();
   /** Needed, and only on devices that are not connected: nothing can be said of them. */
   elsewhere = 0;
   /** Needed, and the index knows of no device that has them. */
@@ -105,7 +105,7 @@ export class ReferenceWalk {
     let last: { kind: ChunkKind; id: Uint8Array } | undefined;
     const loadList = (item: ChunkItem): Promise<Uint8Array> => {
       if (!item.id) throw new DataError("type", "a hole where a list is needed");
-      this.#need(item.id);
+      this.#need(ChunkKind.list, item.id);
       last = { kind: ChunkKind.list, id: item.id };
       return this.#reader.read(ChunkKind.list, item.id);
     };
@@ -113,7 +113,7 @@ export class ReferenceWalk {
       for await (const items of contentItems(content, sizeBytes, loadList))
         for (const { id } of items) {
           if (!id) continue;
-          this.#need(id);
+          this.#need(kind, id);
           if (kind === ChunkKind.tree) chunks.push(id);
         }
     } catch (error) {
@@ -122,14 +122,14 @@ export class ReferenceWalk {
     return chunks;
   }
 
-  #need(id: Uint8Array): void {
+  #need(kind: ChunkKind, id: Uint8Array): void {
     const entry = this.#index.entryOf(id);
     if (entry !== undefined) {
       if (!this.referenced.add(entry)) return;
       if (this.#index.some(id, (pack) => this.#devices.some((name) => pack.devices.has(name)))) return;
       if (this.#index.some(id, (pack) => pack.devices.size > 0)) this.elsewhere++;
       else this.nowhere++;
-    } else if (this.unknown.size < MAX_UNKNOWN) this.unknown.add(Buffer.from(id).toString("latin1"));
+    } else if (this.unknown.size < MAX_UNKNOWN) this.unknown.set(Buffer.from(id).toString("latin1"), kind);
   }
 
   #cannotRead(error: unknown, chunk: { kind: ChunkKind; id: Uint8Array } | undefined): void {

@@ -94,18 +94,12 @@ export function isWhole({ logs, packs, indexBlobs, files, unknownChunks }: Damag
 
 export async function reportDamage(parts: RepositoryParts, examination: Examination): Promise<DamageReport> {
   const { damage, indexDamage, logDamage, places, walk, versions, trees, reader } = examination;
-  const stateOf = (
-    kind: ChunkKind,
-    id: Uint8Array,
-    onDamage?: (found: PackDamage) => void,
-  ): ChunkState => {
-    let isDamaged = false;
-    const state = places.state(kind, id, (found) => {
-      isDamaged = true;
-      onDamage?.(found);
-    });
+  const stateOf = (kind: ChunkKind, id: Uint8Array, onDamage?: (damage: PackDamage) => void): ChunkState => {
+    const found: PackDamage[] = [];
+    const state = places.state(kind, id, (damage) => found.push(damage));
+    for (const damage of found) onDamage?.(damage);
     // On a device that is not connected, and nothing says that it is not good there.
-    return state === "elsewhere" && !isDamaged ? "good" : state;
+    return state === "elsewhere" && found.length === 0 ? "good" : state;
   };
   const { index, options } = parts;
   const survey = await new DamageSurvey({ trees, reader, index, stateOf, signal: options.signal }).run(
