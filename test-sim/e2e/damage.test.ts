@@ -66,9 +66,10 @@ describe("a card that decays", function () {
     );
     const files = findings.filter(({ kind }) => kind === "file");
     equal(files.length, 1);
-    match(files[0]?.path ?? "", /^\/album\/(one|two|three)$/);
-    equal(files[0]?.state, "lost");
-    const damaged = world.path((files[0]?.path ?? "").slice(1));
+    const { path = "", state } = files[0] ?? {};
+    match(path, /^\/album\/(one|two|three)$/);
+    equal(state, "lost");
+    const damaged = world.path(path.slice(1));
 
     const hopeless = await world.coffer(["repair", "--dry-run", ...cam1]);
     equal(hopeless.status, 45);
