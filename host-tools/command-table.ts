@@ -106,6 +106,16 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => forgetTypes((await import("./commands/prune")).command),
   },
   {
+    command: "verify",
+    describe: "Prove that everything is stored where it should be, with --read-data byte by byte",
+    load: async () => forgetTypes((await import("./commands/verify")).command),
+  },
+  {
+    command: "repair [path..]",
+    describe: "Store again what is damaged: from other devices, this computer's cache, or local files",
+    load: async () => forgetTypes((await import("./commands/repair")).command),
+  },
+  {
     command: "shell",
     describe: "An interactive prompt on the repository, or the same commands from a pipe",
     load: async () => forgetTypes((await import("./commands/shell")).command),

@@ -66,6 +66,8 @@ export const ExitStatus = {
   missingBlob: 43,
   /** A log was rolled back, forked, truncated or spliced. */
   logTampered: 44,
+  /** `coffer verify` found damage, or `coffer repair` could not put all of it right. */
+  damageFound: 45,
 
   /** The remote path does not exist. */
   pathNotFound: 50,

@@ -17,6 +17,8 @@ describe("the order of words", () => {
     ["push --device cam1 cam2 -- photos", "push photos --device cam1 cam2"],
     ["push --device cam1 cam9 -- photos", "push photos --device cam1 cam9"],
     ["push --device=cam1 photos", "push photos --device cam1"],
+    ["repair --read-data photos", "repair --read-data=100 photos"],
+    ["verify --read-data=5", "verify --read-data=5"],
     ["push --device cam1 --device cam2 photos", "push photos --device cam1 cam2"],
     ["push photos --device cam1 --to x --device cam2", "push photos --to x --device cam1 cam2"],
     ["push photos --device --to x", "push photos --device --to x"],

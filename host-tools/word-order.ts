@@ -3,6 +3,7 @@
  * Puts the words of a command line into an order that yargs reads as a person means it:
  *
  *   push --device cam1 cam2 photos   an option of several values would take the path, too
+ *   repair --read-data photos        an option that takes a value only behind "=" would take it, too
  *   rm -- -odd-name                  yargs does not give a command what stands behind "--"
  */
 
@@ -45,6 +46,7 @@ export function arrangeWords(words: readonly string[], pairedDevices = readPaire
   for (let index = 0; index < head.length; index += 1) {
     const word = head[index] ?? "";
     if (word.startsWith("--device=")) devices.push(word.slice("--device=".length));
+    else if (word === "--read-data") others.push("--read-data=100");
     else if (word !== "--device") others.push(word);
     else {
       const values = valuesFrom(head, index + 1);

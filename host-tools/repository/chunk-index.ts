@@ -6,8 +6,15 @@
  */
 
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
+import type { EntryBody } from "./log-entry";
 import type { Pack, PackStream, PackedChunk } from "./pack-format";
 import type { ChunkKind } from "./repository-keys";
+
+/** That an entry said which devices have a pack. */
+export interface Claim {
+  body: EntryBody;
+  devices: ReadonlySet<string>;
+}
 
 export interface IndexedPack {
   readonly id: Uint8Array;
@@ -19,6 +26,8 @@ export interface IndexedPack {
   isCondemned: boolean;
   /** It was deleted on purpose. */
   isDropped: boolean;
+  /** Shared by packs with the same ones, like `devices`. */
+  claims: readonly Claim[];
   /** Of its chunks in the index. */
   readonly firstEntry: number;
   readonly chunkCount: number;
@@ -36,6 +45,8 @@ const FIELDS = 4;
 export class ChunkIndex {
   readonly packs: IndexedPack[] = [];
   readonly #packNumbers = new Map<string, number>();
+  /** By pack: devices that had it and lost it. */
+  readonly #lost = new Map<string, Set<string>>();
   /** Entry number + 1 in each slot; 0 is free. Never more than half full. */
   #slots = new Uint32Array(1024);
   #ids = Buffer.alloc(512 * CHUNK_ID_BYTES);
@@ -72,16 +83,18 @@ export class ChunkIndex {
     }
   }
 
-  /** Adds a pack and its chunks, or only the devices when it is known. */
-  add(pack: Pack, devices: ReadonlySet<string>): void {
+  /** Adds a pack and its chunks, or only the devices when it is known. `claims`: what says so, unless it was seen. */
+  add(pack: Pack, devices: ReadonlySet<string>, claims: readonly Claim[] = []): void {
     const key = packKey(pack.id);
     const known = this.#packNumbers.get(key);
+    const lost = this.#lost.get(key);
+    if (lost) for (const name of devices) lost.delete(name);
     if (known !== undefined) {
       const indexed = this.packs[known];
-      if (indexed) {
-        indexed.devices = union(indexed.devices, devices);
-        indexed.isDropped = false;
-      }
+      if (!indexed) return;
+      indexed.isDropped = false;
+      indexed.devices = union(indexed.devices, devices);
+      if (claims.length > 0) indexed.claims = [...indexed.claims, ...claims];
       return;
     }
     const number = this.packs.length;
@@ -92,12 +105,37 @@ export class ChunkIndex {
       devices,
       isCondemned: false,
       isDropped: false,
+      claims,
       firstEntry: this.#count,
       chunkCount: pack.chunks.length,
     });
     this.#packNumbers.set(key, number);
     for (const chunk of pack.chunks)
       this.#insert(chunk.id, number, chunk.offsetBytes, chunk.sealedBytes, chunk.kind);
+  }
+
+  /** The device has no good copy of the pack (or index blob): neither read nor counted on before it is stored there again. */
+  lose(id: Uint8Array, device: string): void {
+    const pack = this.packById(id);
+    if (pack) pack.devices = new Set([...pack.devices].filter((name) => name !== device));
+    const key = packKey(id);
+    const lost = this.#lost.get(key);
+    if (lost) lost.add(device);
+    else this.#lost.set(key, new Set([device]));
+  }
+
+  /** What the device has under this id, if anything, is not to be believed. */
+  isLost(id: Uint8Array, device: string): boolean {
+    return this.#lost.get(packKey(id))?.has(device) === true;
+  }
+
+  /** A number below `size` that stands for this chunk as long as nothing is added; undefined when it is in no pack. */
+  entryOf(id: Uint8Array): number | undefined {
+    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
+      const entry = this.#slots[slot] ?? 0;
+      if (entry === 0) return undefined;
+      if (this.#isId(entry - 1, id)) return entry - 1;
+    }
   }
 
   /** Whether some pack with this chunk satisfies the test. */

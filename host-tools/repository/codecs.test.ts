@@ -418,6 +418,9 @@ describe("repository formats", () => {
       { op: "tag", name: "v1.0_a-b", version: noise(88, 32) },
       { op: "untag", name: "x".repeat(64) },
       { op: "forget", versions: [noise(89, 32), noise(90, 32)] },
+      { op: "condemn", packs: [noise(92, 32), noise(93, 32)] },
+      { op: "drop", packs: [noise(92, 32)] },
+      { op: "lost", device: "cam1", packs: [noise(92, 32)] },
       { op: "forget", versions: Array.from({ length: MAX_FORGOTTEN_VERSIONS }, () => noise(91, 32)) },
     ];
     const bytes = encodeDetail({ operations: operations.slice(0, -1), seen: [] });
@@ -441,6 +444,9 @@ describe("repository formats", () => {
       { op: "forget", versions: [noise(89, 33)] },
       { op: "forget", versions: noise(89, 32) },
       { op: "forget", versions: Array.from({ length: MAX_FORGOTTEN_VERSIONS + 1 }, () => noise(91, 32)) },
+      { op: "condemn", packs: [noise(89, 31)] },
+      { op: "drop", packs: Array.from({ length: 4097 }, () => noise(91, 32)) },
+      { op: "lost", packs: [noise(89, 32)] },
       { op: "other", name: "v1" },
     ];
     for (const operation of bad)

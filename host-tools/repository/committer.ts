@@ -30,6 +30,7 @@ import {
   type Operation,
   encodeDetail,
   exportPublicKey,
+  isPackOperation,
   isTreeOperation,
   sealEntry,
 } from "./log-entry";
@@ -145,13 +146,21 @@ export class Committer {
         detail: this.#emptyDetail(),
         devices: names,
       });
-    this.#append({ root: rootBytes, index: index.at(-1) ?? new Uint8Array(0), detail, devices: names });
+    const hasPackOperations = operations.some(isPackOperation);
+    const last = index.at(-1) ?? new Uint8Array(0);
+    this.#append({
+      root: rootBytes,
+      index: last,
+      detail,
+      devices: names,
+      ...(hasPackOperations ? { hasPackOperations } : {}),
+    });
     await Promise.all(targets.map((target) => logs.bringUpToDate(target)));
     uploader.packs.length = 0;
   }
 
   /** Signs and seals an entry and makes it durable on this computer. */
-  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices">): void {
+  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices" | "hasPackOperations">): void {
     const { keys, logs, state, writer } = this.#context;
     const log = logs.log(writer.id);
     const body: EntryBody = {

@@ -24,6 +24,9 @@ const closeFile = promisify(close);
 const AT_ONCE_BYTES = 1024 * 1024;
 /** Below the size of a hole: one chunk, whatever is in it. */
 const SMALL_BYTES = 64 * 1024;
+/** Where chunks go; a PackUploader for a push. */
+export type ChunkSink = Pick<PackUploader, "offer" | "isStored">;
+
 /** Work done without letting the network have its turn. */
 const TURN_MS = 8;
 
@@ -45,8 +48,8 @@ interface LargeFile {
 export class FileStorer {
   hashedBytes = 0;
   readonly #cipher: ChunkCipher;
-  readonly #uploader: PackUploader;
-  readonly #journal: PushJournal;
+  readonly #uploader: ChunkSink;
+  readonly #journal: Pick<PushJournal, "file" | "item">;
   readonly #known: ReadonlyMap<string, ChunkItem[]>;
   readonly #window: ChunkWindow;
   readonly #onBytes: (bytes: number) => void;
@@ -56,8 +59,8 @@ export class FileStorer {
   constructor(options: {
     cipher: ChunkCipher;
     chunker: Chunker;
-    uploader: PackUploader;
-    journal: PushJournal;
+    uploader: ChunkSink;
+    journal: Pick<PushJournal, "file" | "item">;
     known: ReadonlyMap<string, ChunkItem[]>;
     onBytes: (bytes: number) => void;
     signal?: AbortSignal | undefined;

@@ -10,9 +10,10 @@ import { join } from "node:path";
 import { DataError } from "../../firmware/protocol/data-error";
 import { Refusal } from "../refusal";
 import type { BlobDevice } from "./blob-device";
-import type { ChunkIndex } from "./chunk-index";
+import type { ChunkIndex, Claim } from "./chunk-index";
 import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
 import type { EntryBody, EntryDetail } from "./log-entry";
+import { compareOrder } from "./merged-state";
 import { PackFate } from "./pack-fate";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
@@ -21,16 +22,21 @@ const PARALLEL = 8;
 
 export class IndexLoader {
   readonly fate: PackFate;
-  /** No index blob was unreadable so far. */
+  /** Everything that entries say of packs could be read so far. */
   isComplete = true;
   readonly #keys: RepositoryKeys;
   readonly #index: ChunkIndex;
   readonly #devices: readonly BlobDevice[];
   readonly #folder: string;
   readonly #forgotten: ReadonlySet<string>;
+  readonly #detailOf: (body: EntryBody) => Promise<EntryDetail>;
   readonly #onWarning: (text: string) => void;
   /** Entries taken up, by log. */
   readonly #done = new Map<WriterLog, number>();
+  /** Index blobs that no device had. */
+  readonly #missing: { id: Uint8Array; devices: readonly string[] }[] = [];
+  /** Packs that devices lost, and the newest entry that says so: by pack, then device. */
+  readonly #lost = new Map<string, Map<string, EntryBody>>();
 
   constructor(options: {
     keys: RepositoryKeys;
@@ -39,6 +45,7 @@ export class IndexLoader {
     folder: string;
     /** Devices that are not believed to have anything. */
     forgotten: ReadonlySet<string>;
+    detailOf: (body: EntryBody) => Promise<EntryDetail>;
     onWarning: (text: string) => void;
   }) {
     this.#keys = options.keys;
@@ -47,17 +54,18 @@ export class IndexLoader {
     this.#devices = options.devices;
     this.#folder = options.folder;
     this.#forgotten = options.forgotten;
+    this.#detailOf = options.detailOf;
     this.#onWarning = options.onWarning;
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
 
   /** Takes up what the logs have gained since the last call. */
-  async load(logs: Iterable<WriterLog>, detailOf: (entry: EntryBody) => Promise<EntryDetail>): Promise<void> {
+  async load(logs: Iterable<WriterLog>): Promise<void> {
     const waiting: { body: EntryBody; id: Uint8Array }[] = [];
-    const fresh: EntryBody[] = [];
+    const speaking: EntryBody[] = [];
     for (const log of logs) {
       for (const body of log.bodies.slice(this.#done.get(log) ?? 0)) {
-        fresh.push(body);
+        if (body.hasPackOperations === true) speaking.push(body);
         if (!(body.index instanceof Uint8Array)) for (const id of body.index) waiting.push({ body, id });
         else if (body.index.length > 0) this.#add(decodeIndex(body.index), body);
       }
@@ -66,21 +74,67 @@ export class IndexLoader {
     await severalAtATime(waiting, async ({ id, body }) => {
       this.#add(await this.#blob(id, body), body);
     });
-    // Only now: a long list of operations lies in a pack itself.
-    await severalAtATime(fresh, (body) => this.#applyOperations(body, detailOf));
+    // After the packs: the detail of an entry may be in one of them.
+    await severalAtATime(speaking, (body) => this.#takeOperations(body));
+    this.#applyLosses();
+    for (const { id, devices } of this.#missing.splice(0)) {
+      // Given up: what it said is said by another one.
+      if (devices.every((device) => this.#index.isLost(id, device))) continue;
+      const name = Buffer.from(id).toString("hex").slice(0, 16);
+      this.#onWarning(
+        `index blob ${name} is on none of the connected devices (it was stored on ${devices.join(", ")}): some files cannot be read now`,
+      );
+      this.isComplete = false;
+    }
   }
 
-  async #applyOperations(
-    body: EntryBody,
-    detailOf: (entry: EntryBody) => Promise<EntryDetail>,
-  ): Promise<void> {
+  async #takeOperations(body: EntryBody): Promise<void> {
+    let detail: EntryDetail;
     try {
-      this.fate.apply(body, (await detailOf(body)).operations);
+      detail = await this.#detailOf(body);
     } catch (error) {
-      if (!(error instanceof Refusal) || (error.kind !== "missingBlob" && error.kind !== "corruptedBlob"))
-        throw error;
-      // Whoever needs what it says meets the same error again; only a prune would do without it.
+      if (!(error instanceof DataError) && !(error instanceof Refusal)) throw error;
+      if (error instanceof Refusal && error.kind === "interrupted") throw error;
+      this.#onWarning(
+        `which packs the entry of ${new Date(body.timeMs).toISOString()} gives up cannot be read now: ${error.message}`,
+      );
       this.isComplete = false;
+      return;
+    }
+    this.fate.apply(body, detail.operations);
+    for (const operation of detail.operations) {
+      if (operation.op !== "lost") continue;
+      for (const id of operation.packs) {
+        const key = Buffer.from(id).toString("hex");
+        const devices = this.#lost.get(key) ?? new Map<string, EntryBody>();
+        this.#lost.set(key, devices);
+        const known = devices.get(operation.device);
+        if (!known || compareOrder(body, known) > 0) devices.set(operation.device, body);
+      }
+    }
+  }
+
+  /** In the order of all entries, whatever order they came in; within one entry its packs count after what it lost. */
+  #applyLosses(): void {
+    for (const [key, devices] of this.#lost) {
+      const id = Buffer.from(key, "hex");
+      const claims = this.#index.packById(id)?.claims ?? [];
+      for (const [device, body] of devices) {
+        const isBack = claims.some(
+          (claim) => claim.devices.has(device) && compareOrder(claim.body, body) >= 0,
+        );
+        if (!isBack) this.#index.lose(id, device);
+      }
+    }
+  }
+
+  /** The copy that this computer has of an index blob, when it is whole. */
+  keptBlob(id: Uint8Array): Uint8Array | undefined {
+    try {
+      const blob = readFileSync(this.#path(id));
+      return Buffer.compare(hash(blob), id) === 0 ? blob : undefined;
+    } catch {
+      return undefined;
     }
   }
 
@@ -96,18 +150,19 @@ export class IndexLoader {
   }
 
   #add(packs: readonly IndexedPackRecord[], body: EntryBody): void {
-    /** Shared by all packs of the same devices: mostly one set for each entry. */
-    const sets = new Map<number, ReadonlySet<string>>();
+    /** Shared by all packs of the same devices: mostly one for each entry. */
+    const shared = new Map<number, readonly [Claim]>();
     for (const pack of packs) {
-      if (!this.fate.isStored(pack.id, body)) continue;
-      let devices = sets.get(pack.deviceMask);
-      if (!devices) {
-        devices = new Set(
+      if (this.fate.isDroppedSince(pack.id, body)) continue;
+      let claims = shared.get(pack.deviceMask);
+      if (!claims) {
+        const devices = new Set(
           body.devices.filter((name, i) => (pack.deviceMask & (1 << i)) !== 0 && !this.#forgotten.has(name)),
         );
-        sets.set(pack.deviceMask, devices);
+        claims = [{ body, devices }];
+        shared.set(pack.deviceMask, claims);
       }
-      this.#index.add(pack, devices);
+      this.#index.add(pack, claims[0].devices, claims);
       const indexed = this.#index.packById(pack.id);
       if (indexed) indexed.isCondemned = this.fate.isCondemned(pack.id);
     }
@@ -135,17 +190,14 @@ export class IndexLoader {
           this.#onWarning(`index blob ${name} on ${device.name} cannot be used: ${error.message}`);
       }
     }
-    this.#onWarning(
-      `index blob ${name} is on none of the connected devices (it was stored on ${body.devices.join(", ")}): some files cannot be read now`,
-    );
-    this.isComplete = false;
+    this.#missing.push({ id, devices: body.devices });
     return [];
   }
 
   #kept(id: Uint8Array): IndexedPackRecord[] | undefined {
+    const blob = this.keptBlob(id);
     try {
-      const blob = readFileSync(this.#path(id));
-      return Buffer.compare(hash(blob), id) === 0 ? openIndexBlob(this.#keys, blob) : undefined;
+      return blob && openIndexBlob(this.#keys, blob);
     } catch {
       return undefined;
     }

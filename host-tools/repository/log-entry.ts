@@ -62,9 +62,11 @@ export type Operation =
   /** Nobody may rely on these packs any more: they are going to be deleted. */
   | { op: "condemn"; packs: Uint8Array[] }
   /** These packs are gone from every device. */
-  | { op: "drop"; packs: Uint8Array[] };
+  | { op: "drop"; packs: Uint8Array[] }
+  /** The device has no good copy of these packs any more, whatever earlier entries say. */
+  | { op: "lost"; device: string; packs: Uint8Array[] };
 
-/** Of one operation; more take several. */
+/** Packs in one operation; a writer with more makes several. */
 export const MAX_OPERATION_PACKS = 4096;
 
 /** The head of another writer's log that the writer of the entry had seen. */
@@ -94,6 +96,8 @@ export interface EntryBody {
   detail: Uint8Array | { content: Uint8Array; sizeBytes: number };
   /** Devices that had everything that the entry brought, when it was written. */
   devices: string[];
+  /** Some of its operations are about packs: who fills the index has to read its detail. */
+  hasPackOperations?: boolean;
   /** In the first entry only: the writer's Ed25519 key, 32 bytes, and what the computer is called. */
   publicKey?: Uint8Array;
   name?: string;
@@ -102,6 +106,10 @@ export interface EntryBody {
 /** Whether it may change the tree; the others say something about versions or packs. */
 export function isTreeOperation({ op }: Operation): boolean {
   return op === "put" || op === "mkdir" || op === "remove" || op === "move" || op === "set";
+}
+
+export function isPackOperation({ op }: Operation): boolean {
+  return op === "condemn" || op === "drop" || op === "lost";
 }
 
 /** Letters, digits, dot, underscore and, not in front, dash; at most 64. */
@@ -143,6 +151,7 @@ export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: Ent
     index: body.index,
     detail,
     devices: body.devices,
+    ...(body.hasPackOperations === true ? { packs: true } : {}),
     ...(body.publicKey ? { key: body.publicKey, name: body.name ?? "" } : {}),
   });
   if (encoded.length > MAX_BODY_BYTES)
@@ -243,6 +252,7 @@ function readBody(
         : asArray(index, MAX_INDEX_BLOBS, "index").map((id) => asBytes(id, HASH_BYTES, HASH_BYTES, "index")),
     detail: detail instanceof Uint8Array ? detail : readDetailReference(detail),
     devices: asArray(value["devices"], MAX_DEVICES, "devices").map((device) => asText(device, "devices")),
+    ...(value["packs"] === true ? { hasPackOperations: true } : {}),
     ...(key === undefined
       ? {}
       : { publicKey: asBytes(key, PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES, "key"), name: asText(name, "name") }),
@@ -255,6 +265,12 @@ function readDetailReference(value: unknown): { content: Uint8Array; sizeBytes: 
     content: asBytes(content, 1, MAX_CONTENT_BYTES, "detail"),
     sizeBytes: asNumber(sizeBytes, "detail"),
   };
+}
+
+function readPacks(record: Record<string, unknown>): Uint8Array[] {
+  return asArray(record["packs"], MAX_OPERATION_PACKS, "packs").map((id) =>
+    asBytes(id, HASH_BYTES, HASH_BYTES, "packs"),
+  );
 }
 
 function readOperation(value: unknown): Operation {
@@ -284,12 +300,9 @@ function readOperation(value: unknown): Operation {
       };
     case "condemn":
     case "drop":
-      return {
-        op: record["op"],
-        packs: asArray(record["packs"], MAX_OPERATION_PACKS, "packs").map((id) =>
-          asBytes(id, HASH_BYTES, HASH_BYTES, "packs"),
-        ),
-      };
+      return { op: record["op"], packs: readPacks(record) };
+    case "lost":
+      return { op: "lost", device: asText(record["device"], "device"), packs: readPacks(record) };
     default:
       throw new DataError("type", "operation that this version does not know");
   }

@@ -37,7 +37,6 @@ export class PackFate {
   /** Also blobs that are in no index: what an interrupted push left. */
   readonly #condemned = new Map<string, EntryBody>();
   readonly #dropped = new Map<string, EntryBody>();
-  readonly #stored = new Map<string, EntryBody>();
   /** Entries so far that condemned packs. */
   condemnations = 0;
 
@@ -50,14 +49,10 @@ export class PackFate {
     return this.#condemned;
   }
 
-  /** An index says that this entry brought the pack. False when it was dropped since. */
-  isStored(id: Uint8Array, entry: EntryBody): boolean {
-    const key = hex(id);
-    const dropped = this.#dropped.get(key);
-    if (dropped && compareOrder(entry, dropped) < 0) return false;
-    const stored = this.#stored.get(key);
-    if (!stored || compareOrder(stored, entry) < 0) this.#stored.set(key, entry);
-    return true;
+  /** Whether the pack that this entry brought was dropped by a later one. */
+  isDroppedSince(id: Uint8Array, entry: EntryBody): boolean {
+    const dropped = this.#dropped.get(hex(id));
+    return dropped !== undefined && compareOrder(entry, dropped) < 0;
   }
 
   isCondemned(id: Uint8Array): boolean {
@@ -94,8 +89,7 @@ export class PackFate {
       this.#condemned.delete(key);
       if (pack) pack.isCondemned = false;
     }
-    const stored = this.#stored.get(key);
-    if (pack && (!stored || compareOrder(stored, entry) < 0)) {
+    if (pack?.claims.every(({ body }) => compareOrder(body, entry) < 0) === true) {
       pack.devices = new Set();
       pack.isDropped = true;
     }

@@ -34,6 +34,8 @@ interface Filling {
   ids: Set<string>;
   /** The pack that this one is to become again, as long as its chunks come in their order. */
   plan: Pack | undefined;
+  /** Targets whose copy of the very same pack was found damaged: they would take it for the new one. */
+  distrusted: readonly BlobDevice[];
 }
 
 export interface StoredPack extends Pack {
@@ -108,7 +110,10 @@ export class PackUploader {
     const ids = packs.map((pack) => pack.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     packs.forEach((pack, i) => {
-      const mask = maskOf(this.#targets, (_, target) => answers[target]?.[i] === true);
+      const mask = maskOf(
+        this.#targets,
+        (target, at) => answers[at]?.[i] === true && !this.#index.isLost(pack.id, target.name),
+      );
       if (mask !== 0) {
         const devices = this.#names(mask);
         if (!this.#index.packById(pack.id)) this.#record(pack, devices);
@@ -132,9 +137,15 @@ export class PackUploader {
     return this.#unrecorded(id, () => true) === 0;
   }
 
-  /** Stores a chunk on the targets that lack it. Waits only for a free buffer. */
-  async offer(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): Promise<void> {
-    const mask = await this.#lacking(id);
+  /** Stores a chunk on the targets that lack it, or on those `among` them. Waits only for a free buffer. */
+  async offer(
+    kind: ChunkKind,
+    id: Uint8Array,
+    plaintext: Uint8Array,
+    among?: ReadonlySet<string>,
+  ): Promise<void> {
+    const wanted = among ? maskOf(this.#targets, (target) => among.has(target.name)) : this.#everyTarget;
+    const mask = (await this.#lacking(id)) & wanted;
     if (mask !== 0) await this.#store(kind, id, plaintext, mask);
   }
 
@@ -201,6 +212,7 @@ export class PackUploader {
       mask,
       ids: new Set(),
       plan: plan?.stream === stream ? plan : undefined,
+      distrusted: [],
     };
     this.#filling.set(sort, filling);
     return filling;
@@ -221,6 +233,7 @@ export class PackUploader {
     try {
       const built = await this.#sealer.seal(filling.builder.close());
       this.#journal?.pack(built);
+      filling.distrusted = this.#targets.filter((target) => this.#index.isLost(built.id, target.name));
       this.#index.add(built, this.#names(filling.mask));
       const indexed = this.#index.packById(built.id);
       if (indexed) this.#confirmed.add(indexed);
@@ -240,6 +253,7 @@ export class PackUploader {
     const targets = this.#targets.filter((_, i) => (filling.mask & (1 << i)) !== 0);
     const results = await Promise.allSettled(
       targets.map(async (target) => {
+        if (filling.distrusted.includes(target)) await target.delete([pack.id]);
         const { wasStored, sentBytes } = await target.put(pack.id, [pack.bytes]);
         this.sentBytes += wasStored ? 0 : sentBytes;
         reached.add(target.name);

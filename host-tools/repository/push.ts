@@ -37,7 +37,7 @@ interface Level {
 
 export class TreePusher {
   readonly #store: TreeStore;
-  readonly #uploader: PackUploader;
+  readonly #uploader: Pick<PackUploader, "offer" | "isRecorded">;
   readonly #files: FileStorer;
   readonly #mayReuse: boolean;
   readonly #areTargetsEqual: boolean;
@@ -58,7 +58,7 @@ export class TreePusher {
 
   constructor(options: {
     store: TreeStore;
-    uploader: PackUploader;
+    uploader: Pick<PackUploader, "offer" | "isRecorded">;
     files: FileStorer;
     /** False: every file is read, also those that look unchanged. */
     mayReuse: boolean;

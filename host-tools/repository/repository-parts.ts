@@ -94,6 +94,7 @@ export class RepositoryParts {
       devices,
       folder: join(cacheFolder, "index"),
       forgotten,
+      detailOf: this.state.detail,
       onWarning,
     });
   }
@@ -114,7 +115,7 @@ export class RepositoryParts {
     for (const device of this.options.devices) await syncKeyLog(device, this.#keyLog);
     await this.#saveKeys();
     for (const device of this.options.devices) await this.logs.sync(device);
-    await this.#indexLoader.load(this.logs.logs.values(), this.state.detail);
+    await this.#indexLoader.load(this.logs.logs.values());
     for (const device of this.options.devices) await this.logs.checkSeen(device, this.state.detail);
     await this.state.compute();
     await this.#local.save();
@@ -191,10 +192,15 @@ export class RepositoryParts {
     });
   }
 
+  /** This computer's copy of an index blob, when it is whole. */
+  keptIndexBlob(id: Uint8Array): Uint8Array | undefined {
+    return this.#indexLoader.keptBlob(id);
+  }
+
   /** After an entry was written. */
   async settle(): Promise<void> {
     this.cache.flush();
-    await this.#indexLoader.load(this.logs.logs.values(), this.state.detail);
+    await this.#indexLoader.load(this.logs.logs.values());
     await this.#local.save();
   }
 

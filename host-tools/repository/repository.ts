@@ -4,6 +4,8 @@
 import { formatRemotePath, parseRemotePath, toBytes, toText } from "./byte-names";
 import { ChunkFetcher } from "./chunk-fetcher";
 import { FileStorer } from "./file-storer";
+import { type RepairOptions, type RepairReport, Repairer } from "./integrity/repair";
+import { type VerifyOptions, type VerifyReport, verify } from "./integrity/verify";
 import { PushJournal } from "./journal";
 import { LocalScan } from "./local-scan";
 import type { KeyAdministration } from "./key-administration";
@@ -34,6 +36,8 @@ import { EntryType, type TreeEntry, encodeEntry } from "./tree";
 import { unlock } from "./unlock";
 
 export type * from "./repository-api";
+export type { RepairOptions, RepairReport } from "./integrity/repair";
+export type { DamageReport, VerifyOptions, VerifyReport } from "./integrity/verify";
 
 export class Repository {
   readonly versions: RepositoryVersions;
@@ -273,6 +277,16 @@ export class Repository {
       entries: [...logs.logs.values()].reduce((count, log) => count + log.count, 0),
       devices,
     };
+  }
+
+  /** Looks for damage, and changes nothing but what this computer remembers of it. */
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    return verify(this.#parts, options);
+  }
+
+  /** Puts right what is damaged, as far as anybody still has it. */
+  async repair(options: RepairOptions = {}): Promise<RepairReport> {
+    return untilNothingIsCondemned(() => Repairer.run(this.#parts, options));
   }
 
   /** Zeroes keys and closes local files; the devices stay the caller's. */

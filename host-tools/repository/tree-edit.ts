@@ -41,6 +41,7 @@ export class TreeEditor {
         case "forget":
         case "condemn":
         case "drop":
+        case "lost":
           return root;
       }
     } catch (error) {

@@ -15,12 +15,14 @@ import { mvCommand } from "../commands/mv";
 import { pruneCommand } from "../commands/prune";
 import { pullCommand } from "../commands/pull";
 import { pushCommand } from "../commands/push";
+import { repairCommand } from "../commands/repair";
 import { restoreCommand } from "../commands/restore";
 import { rmCommand } from "../commands/rm";
 import { rmdirCommand } from "../commands/rmdir";
 import { statCommand } from "../commands/stat";
 import { statusCommand } from "../commands/status";
 import { tagCommand } from "../commands/tag";
+import { verifyCommand } from "../commands/verify";
 import type { FileCommand, FileCommandContext } from "../file-command";
 import type { CompletableCommand } from "./complete";
 import {
@@ -71,6 +73,8 @@ export const shellCommands: ReadonlyMap<string, ShellCommand> = new Map(
     remote(tagCommand),
     remote(forgetCommand),
     remote(dfCommand),
+    remote(verifyCommand),
+    remote(repairCommand),
     remote(statusCommand),
     remote(keyCommand),
     remote(lcdCommand),
