@@ -6,7 +6,7 @@
  */
 
 import { ChunkReader } from "../chunk-reader";
-import { History, type Version } from "../history";
+import type { Version } from "../history";
 import type { Phase, Progress } from "../repository-api";
 import type { RepositoryParts } from "../repository-parts";
 import { TreeStore } from "../tree-store";
