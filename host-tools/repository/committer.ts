@@ -6,7 +6,6 @@
  */
 
 import { createHash, type KeyObject, createPublicKey } from "node:crypto";
-import { hostname } from "node:os";
 import { Refusal } from "../refusal";
 import type { ByteString } from "./byte-names";
 import { withStateLock } from "../state-lock";
@@ -55,6 +54,8 @@ export interface CommitContext {
   indexLoader: IndexLoader;
   targets: readonly BlobDevice[];
   writer: { id: Uint8Array; signingKey: KeyObject };
+  /** What this computer is called in its log. */
+  computer: string;
   /** Folder of the lock. */
   folder: string;
   /** Takes up what the targets have gained. */
@@ -80,10 +81,14 @@ export class Committer {
     uploader: PackUploader,
   ): Promise<boolean> {
     return this.#locked(async () => {
-      const { state, editor, refresh } = this.#context;
+      const { state, editor, refresh, writer, computer } = this.#context;
+      // What was asked for was asked of the state before this: what others wrote meanwhile is merged, not overwritten.
+      const from = state.snapshot;
       await refresh();
-      let root = state.root;
-      for (const operation of operations) root = await editor.apply(root, operation);
+      let made = from.root;
+      for (const operation of operations) made = await editor.apply(made, operation);
+      const draft = { root: made, operations, writer: writer.id, computer };
+      const root = await state.bring(draft, from);
       const isSameState = isSame(root, state.root);
       for (const folder of folders) await this.#storeFolders(root, folder, uploader);
       if (isSameState) await uploader.flush();
@@ -147,7 +152,7 @@ export class Committer {
       lamport: ++state.lamport,
       timeMs: Date.now(),
       ...(log.count === 0
-        ? { publicKey: exportPublicKey(createPublicKey(writer.signingKey)), name: hostname().slice(0, 64) }
+        ? { publicKey: exportPublicKey(createPublicKey(writer.signingKey)), name: this.#context.computer }
         : {}),
     };
     logs.acceptOwn(log, sealEntry(keys, writer.signingKey, body));

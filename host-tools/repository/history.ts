@@ -6,7 +6,8 @@
 
 import type { EntryBody } from "./log-entry";
 import type { LogBook } from "./log-book";
-import { type MergedState, compareOrder } from "./merged-state";
+import { compareOrder } from "./entry-order";
+import type { MergedState } from "./merged-state";
 import { type TreeEntry, decodeEntry } from "./tree";
 
 export interface Version {

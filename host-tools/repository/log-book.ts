@@ -51,6 +51,12 @@ export class LogBook {
     return log;
   }
 
+  /** How many entries of each log count, by the writer's id in hexadecimal and in the order of the ids. */
+  counts(): Map<string, number> {
+    const known = [...this.logs].filter(([, log]) => log.count > 0).sort(([a], [b]) => (a < b ? -1 : 1));
+    return new Map(known.map(([writer, log]) => [writer, log.count]));
+  }
+
   /** Reads this computer's copies. */
   load(): void {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });

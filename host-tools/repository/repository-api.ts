@@ -34,6 +34,8 @@ export interface OpenOptions {
   /** The state folder, $COFFER_HOME. */
   home: string;
   passphrase: string;
+  /** What this computer is called: its client's name. It goes into the log and into names of conflicting files. */
+  computer: string;
   /** Devices that are connected; pushes store on all of them. */
   devices: BlobDevice[];
   /** Names of devices whose card was replaced or wiped on purpose: what they had before counts as gone, not as taken back. */

@@ -69,7 +69,8 @@ export class RepositoryParts {
     this.chunker = new Chunker({ gearKey: keys.gearKey, capacityBytes: WINDOW_BYTES });
     this.trees = new TreeStore({ reader: this.reader, cipher, chunker: this.chunker });
     this.#editor = new TreeEditor(this.trees);
-    this.state = new MergedState({ logs, reader: this.reader, editor: this.#editor });
+    const { reader, trees } = this;
+    this.state = new MergedState({ logs, reader, trees, editor: this.#editor, onWarning });
     const forgotten = new Set(options.forgetDevices ?? []);
     this.#indexLoader = new IndexLoader({
       keys,
@@ -141,6 +142,7 @@ export class RepositoryParts {
       indexLoader: this.#indexLoader,
       targets: this.options.devices,
       writer: this.#writer,
+      computer: this.options.computer,
       folder: this.folder,
       refresh: () => this.refresh(),
       prepare: (device) => storeKeySlots(device, this.#unlocked.file),
