@@ -190,10 +190,12 @@ describe("several writers", () => {
     // Desktop's entries are on laptop's device when laptop's push, which began before, becomes visible.
     scratch.write("laptop-source/d/x", "from laptop");
     scratch.write("laptop-source/d/same", "0");
+    let lookedAt = 0;
     one.device.beforeCall = (verb): undefined => {
-      if (verb === "put") copyDevice(two.device, one.device);
+      if (verb === "logList" && ++lookedAt === 2) copyDevice(two.device, one.device);
     };
     await one.repository.push({ sources: [scratch.path("laptop-source/d")], to: "/" });
+    assert.ok(lookedAt >= 2, "a push looks at the logs when it begins and before its entry");
     one.device.beforeCall = undefined;
     texts.set((await one.repository.stat("/d/x"))?.contentId ?? "", "from laptop");
     assert.deepEqual(await settle(), {

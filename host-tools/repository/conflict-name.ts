@@ -47,6 +47,5 @@ function isContinuation(name: ByteString, at: number): boolean {
 
 /** A computer may have called itself anything. */
 function safe(computer: string): string {
-   
   return computer.replaceAll(/[/\u0000-\u001f\u007f]/g, "_");
 }
