@@ -26,7 +26,9 @@ import {
   type EntryBody,
   MAX_BODY_BYTES,
   MAX_INDEX_BLOBS,
+  MAX_REVOKED,
   type Operation,
+  type SeenHead,
   encodeDetail,
   exportPublicKey,
   sealEntry,
@@ -85,6 +87,7 @@ export class Committer {
       // What was asked for was asked of the state before this: what others wrote meanwhile is merged, not overwritten.
       const from = state.snapshot;
       await refresh();
+      this.#requireCounted();
       let made = from.root;
       for (const operation of operations) made = await editor.apply(made, operation);
       const draft = { root: made, operations, writer: writer.id, computer };
@@ -102,6 +105,38 @@ export class Committer {
     });
   }
 
+  /** Ends the logs of the computer of that name where they end now. Gives how many were not ended before. */
+  async revoke(name: string, uploader: PackUploader): Promise<number> {
+    return this.#locked(async () => {
+      const { state, logs, refresh } = this.#context;
+      await refresh();
+      this.#requireCounted();
+      const ended = [...logs.logs.values()].filter(
+        (log) => log.name === name && log.count > 0 && log.limit === undefined,
+      );
+      for (let at = 0; at < ended.length; at += MAX_REVOKED) {
+        const revoked = ended
+          .slice(at, at + MAX_REVOKED)
+          .map(({ writer, count, head }) => ({ writer, count, head }));
+        await this.#write(state.root, [], uploader, revoked);
+      }
+      await state.compute();
+      return ended.length;
+    });
+  }
+
+  #requireCounted(): void {
+    const { logs, writer, computer } = this.#context;
+    if (logs.log(writer.id).limit !== undefined)
+      throw new Refusal(
+        "certificateRevoked",
+        `this computer, ${computer}, was revoked and cannot write any more`,
+        {
+          hint: "Ask whoever revoked it; `coffer client add` lets it in again, with an empty state folder.",
+        },
+      );
+  }
+
   /** Folders on the way that did not change may be on other devices only. */
   async #storeFolders(root: TreeEntry, path: readonly ByteString[], uploader: PackUploader): Promise<void> {
     const { trees } = this.#context;
@@ -113,7 +148,12 @@ export class Committer {
     }
   }
 
-  async #write(root: TreeEntry, operations: readonly Operation[], uploader: PackUploader): Promise<void> {
+  async #write(
+    root: TreeEntry,
+    operations: readonly Operation[],
+    uploader: PackUploader,
+    revoked?: SeenHead[],
+  ): Promise<void> {
     const { trees, targets, logs, prepare } = this.#context;
     for (const { kind, id, plaintext } of trees.pending.values()) await uploader.offer(kind, id, plaintext);
     const detail = await this.#detail(operations, uploader);
@@ -135,13 +175,19 @@ export class Committer {
         detail: this.#emptyDetail(),
         devices: names,
       });
-    this.#append({ root: rootBytes, index: index.at(-1) ?? new Uint8Array(0), detail, devices: names });
+    this.#append({
+      root: rootBytes,
+      index: index.at(-1) ?? new Uint8Array(0),
+      detail,
+      devices: names,
+      ...(revoked ? { revoked } : {}),
+    });
     await Promise.all(targets.map((target) => logs.bringUpToDate(target)));
     uploader.packs.length = 0;
   }
 
   /** Signs and seals an entry and makes it durable on this computer. */
-  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices">): void {
+  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices" | "revoked">): void {
     const { keys, logs, state, writer } = this.#context;
     const log = logs.log(writer.id);
     const body: EntryBody = {
@@ -210,8 +256,11 @@ export class Committer {
   #seen(): { writer: Uint8Array; count: number; head: Uint8Array }[] {
     const { logs, writer } = this.#context;
     return [...logs.logs.values()]
-      .filter((log) => log.count > 0 && Buffer.compare(log.writer, writer.id) !== 0)
-      .map((log) => ({ writer: log.writer, count: log.count, head: log.head }));
+      .filter((log) => log.accepted.length > 0 && Buffer.compare(log.writer, writer.id) !== 0)
+      .map((log) => {
+        const count = log.accepted.length;
+        return { writer: log.writer, count, head: log.headAt(count) ?? log.head };
+      });
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {

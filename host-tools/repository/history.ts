@@ -33,7 +33,7 @@ export class History {
   async versions(): Promise<Version[]> {
     const versions: Version[] = [];
     for (const log of this.#logs.logs.values())
-      for (const body of log.bodies) {
+      for (const body of log.accepted) {
         if ((await this.#state.detail(body)).operations.length === 0) continue;
         const hash = log.headAt(body.sequence + 1) ?? new Uint8Array(0);
         const root = decodeEntry(body.root, { isRoot: true });

@@ -51,7 +51,7 @@ export class MergedState {
   async compute(): Promise<void> {
     const counts = this.#logs.counts();
     for (const log of this.#logs.logs.values())
-      this.lamport = Math.max(this.lamport, log.bodies.at(-1)?.lamport ?? 0);
+      this.lamport = Math.max(this.lamport, log.accepted.at(-1)?.lamport ?? 0);
     this.#current = { root: await this.#merge.stateOf(counts), counts };
   }
 

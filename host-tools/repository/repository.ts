@@ -217,6 +217,14 @@ export class Repository {
     await this.#change(await move(this.#parts, from, to));
   }
 
+  /** From now on nothing counts that the computer of that name writes. Gives how many logs it had that were not ended. */
+  async revokeWriter(name: string): Promise<number> {
+    const uploader = await this.#parts.uploader(undefined);
+    const logs = await this.#parts.committer().revoke(name, uploader);
+    await this.#parts.settle();
+    return logs;
+  }
+
   async usage(): Promise<RepositoryUsage> {
     const { index, logs, state, options } = this.#parts;
     const { packs } = index;
