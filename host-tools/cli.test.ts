@@ -106,7 +106,7 @@ describe("coffer", function () {
     [["cert"], "a word is missing on the command line"],
     [["cert", "list", "--bogus"], "unknown argument: bogus"],
     [["cert", "list", "extra"], "unknown command: extra"],
-    [["init"], "missing required argument: relay"],
+    [["init"], "neither --relay nor --join is given"],
     [["init", "--relay"], "not enough arguments following: relay"],
     [["init", "--relay", "a:1", "--relay", "b:2"], "--relay is given more than once"],
     [["init", "--relay", "nowhere"], '"nowhere" is not HOST:PORT'],

@@ -136,6 +136,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => forgetTypes((await import("./commands/device")).command),
   },
   {
+    command: "client <action>",
+    describe: "Add, list and revoke the computers that use the repository",
+    load: async () => forgetTypes((await import("./commands/client")).command),
+  },
+  {
     command: "cert <action>",
     describe: "Make, list, renew and revoke certificates",
     load: async () => forgetTypes((await import("./commands/cert")).command),

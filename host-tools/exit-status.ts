@@ -37,6 +37,8 @@ export const ExitStatus = {
   wrongRole: 13,
   /** The named certificate or identity does not exist here. */
   unknownIdentity: 14,
+  /** A computer could not be added: the code is used, expired or not the other side's. */
+  enrolmentFailed: 15,
 
   /** No device of that name is paired, or the relay's authority knows none. */
   unknownDevice: 20,

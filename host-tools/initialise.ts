@@ -51,30 +51,39 @@ export async function requireUninitialised(state: State): Promise<void> {
 }
 
 export async function initialise(state: State, options: InitialiseOptions): Promise<Initialised> {
-  await requireUninitialised(state);
-  await state.makeHome();
-  if (await exists(markerPath(state))) await clear(state);
-  await writePrivateFile(markerPath(state), "");
-  try {
+  const certificates: CertificateRecord[] = [];
+  const config = await setUp(state, async () => {
     const { repositoryId } = await options.createRepository({
       home: state.home,
       passphrase: options.passphrase,
     });
     await makeAuthorities(state);
-    const certificates = [
+    certificates.push(
       await issue(state, { role: "relay", name: options.relayName, hosts: options.hosts }),
       await issue(state, { role: "client", name: options.clientName, hosts: [] }),
-    ];
-    const config: Config = {
+    );
+    return {
       version: configVersion,
       relay: options.relay,
       client: options.clientName,
       repositoryId,
       createdAt: new Date().toISOString(),
     };
+  });
+  return { config, certificates };
+}
+
+/** `make` writes everything but the configuration, which it returns. When it fails, nothing stays of what it wrote. */
+export async function setUp(state: State, make: () => Promise<Config>): Promise<Config> {
+  await requireUninitialised(state);
+  await state.makeHome();
+  if (await exists(markerPath(state))) await clear(state);
+  await writePrivateFile(markerPath(state), "");
+  try {
+    const config = await make();
     await state.saveConfig(config);
     await rm(markerPath(state), { force: true });
-    return { config, certificates };
+    return config;
   } catch (error) {
     await clear(state);
     await rm(markerPath(state), { force: true });

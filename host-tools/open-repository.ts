@@ -33,9 +33,11 @@ export interface OpenedRepository {
 
 export async function openRepository(options: OpenOptions): Promise<OpenedRepository> {
   const { state, passphrase, signal, onWarning } = options;
+  const { client: computer } = await state.loadConfig();
   const devices = await connectDevices(options);
   try {
-    const repository = await Repository.open({ home: state.home, passphrase, devices, signal, onWarning });
+    const { home } = state;
+    const repository = await Repository.open({ home, passphrase, computer, devices, signal, onWarning });
     const close = async (): Promise<void> => {
       try {
         await repository.close();

@@ -11,7 +11,7 @@ import { readIfPresent, writePrivateFile } from "../private-files";
 import { Refusal } from "../refusal";
 import type { State } from "../state";
 import { withStateLock } from "../state-lock";
-import { type CertifiedKey, makeAuthority, makeLeaf } from "./certificate";
+import { type CertifiedKey, makeAuthority, makeLeaf, signLeaf } from "./certificate";
 import { type CertificateFacts, type CertificateState, readCertificate, stateOf } from "./certificate-facts";
 import { type AuthorityName, type Role, authorityNames, authorityOf, defaultDays, roles } from "./roles";
 
@@ -67,6 +67,45 @@ export async function issue(
     const days = request.days ?? defaultDays(role);
     const made = await makeLeaf(authority, { role, name, hosts: request.hosts, days }, now);
     return keep(state, authority, made, revoked, now);
+  });
+}
+
+/** Refuses a name under which somebody can connect: one with a certificate that is neither revoked nor expired. */
+export async function requireFreeName(
+  state: State,
+  role: Role,
+  name: string,
+  now = new Date(),
+): Promise<void> {
+  const revoked = await loadRevoked(state, authorityOf(role));
+  const isTaken = (await issuedBy(state, authorityOf(role))).some(
+    (facts) =>
+      facts.role === role &&
+      facts.name === name &&
+      !["revoked", "expired"].includes(stateOf(facts, revoked, now)),
+  );
+  if (isTaken)
+    throw new Refusal("alreadyExists", `there already is a ${role} named ${name}`, {
+      hint: `Choose another name, or run \`coffer ${role} revoke ${name}\` first.`,
+    });
+}
+
+/** Signs an identity for a key that another computer keeps. Only the certificate is recorded here. */
+export async function issueForKey(
+  state: State,
+  request: { role: Role; name: string; publicKey: string },
+  now = new Date(),
+): Promise<{ record: CertificateRecord; certificate: string }> {
+  const { role, name, publicKey } = request;
+  const authority = await loadAuthority(state, authorityOf(role));
+  return withStateLock(state, async () => {
+    await requireFreeName(state, role, name, now);
+    const days = defaultDays(role);
+    const certificate = signLeaf(authority, { role, name, hosts: [], days, publicKey }, now);
+    const facts = readCertificate(certificate);
+    const { issued } = state.authorityPaths(authorityOf(role));
+    await writePrivateFile(join(issued, `${facts.serial}.pem`), certificate);
+    return { record: recordOf(facts, role, new Set(), now), certificate };
   });
 }
 
@@ -154,6 +193,19 @@ export async function listCertificates(
         records.push(isStillGood ? { ...record, state: "replaced" } : record);
       }
   return records;
+}
+
+/** Each computer with its latest certificate, by name; where no authority's key is, this computer alone. */
+export async function listClients(state: State, now = new Date()): Promise<CertificateRecord[]> {
+  const own = (await listCertificates(state, {}, now)).filter(({ role }) => role === "client");
+  const latest = new Map(own.map((record) => [record.name, record]));
+  const revoked = await loadRevoked(state, authorityOf("client"));
+  for (const facts of await issuedBy(state, authorityOf("client"))) {
+    const known = latest.get(facts.name);
+    if (facts.role === "client" && (!known || known.notBefore < facts.notBefore))
+      latest.set(facts.name, recordOf(facts, "client", revoked, now));
+  }
+  return [...latest.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** An authority with its key; refuses on a machine that has only its certificate. */

@@ -7,7 +7,7 @@
  * Keys are made by node:crypto in its thread pool (forge needs seconds for one); forge only encodes and signs.
  */
 
-import { X509Certificate, createHash, generateKeyPair, randomBytes } from "node:crypto";
+import { X509Certificate, createHash, createPublicKey, generateKeyPair, randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import { promisify } from "node:util";
 import forge from "node-forge";
@@ -36,6 +36,12 @@ export interface LeafRequest {
   key?: string;
 }
 
+/** A leaf for a key that somebody else has. */
+export interface PublicLeafRequest extends Omit<LeafRequest, "key"> {
+  /** SPKI PEM. */
+  publicKey: string;
+}
+
 /** A new RSA key, PKCS#8 PEM. */
 export async function makeKey(): Promise<string> {
   const pair = await makeKeyPair("rsa", {
@@ -53,7 +59,8 @@ export async function makeAuthority(authority: AuthorityName, now: Date): Promis
     { name: "organizationName", value: "Coffer" },
     { name: "commonName", value: `Coffer ${authority} authority ${randomBytes(4).toString("hex")}` },
   ];
-  const certificate = blank(key, now, authorityDays);
+  const publicKey = createPublicKey(key).export({ type: "spki", format: "pem" }).toString();
+  const certificate = blank(publicKey, now, authorityDays);
   certificate.setSubject(subject);
   certificate.setIssuer(subject);
   certificate.setExtensions([
@@ -62,7 +69,7 @@ export async function makeAuthority(authority: AuthorityName, now: Date): Promis
     { name: "subjectKeyIdentifier" },
     authorityKeyIdentifier(certificate),
   ]);
-  return signed(certificate, key, key);
+  return { certificate: signed(certificate, key), key };
 }
 
 /** A new leaf under `authority`, which has to be the one of the role. */
@@ -72,8 +79,14 @@ export async function makeLeaf(
   now: Date,
 ): Promise<CertifiedKey> {
   const key = request.key ?? (await makeKey());
+  const publicKey = createPublicKey(key).export({ type: "spki", format: "pem" }).toString();
+  return { certificate: signLeaf(authority, { ...request, publicKey }, now), key };
+}
+
+/** The certificate alone, PEM. */
+export function signLeaf(authority: CertifiedKey, request: PublicLeafRequest, now: Date): string {
   const issuer = forge.pki.certificateFromPem(authority.certificate);
-  const certificate = blank(key, now, request.days);
+  const certificate = blank(request.publicKey, now, request.days);
   const authorityEnds = issuer.validity.notAfter;
   if (certificate.validity.notAfter > authorityEnds) certificate.validity.notAfter = authorityEnds;
   certificate.setSubject([{ name: "commonName", value: request.name }]);
@@ -88,14 +101,13 @@ export async function makeLeaf(
     { name: "subjectKeyIdentifier" },
     authorityKeyIdentifier(issuer),
   ]);
-  return signed(certificate, key, authority.key);
+  return signed(certificate, authority.key);
 }
 
-/** Version 3, random serial, the public half of `key`, valid from an hour ago for `days`. */
-function blank(key: string, now: Date, days: number): forge.pki.Certificate {
+/** Version 3, random serial, `publicKey` (SPKI PEM), valid from an hour ago for `days`. */
+function blank(publicKey: string, now: Date, days: number): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate();
-  const privateKey = forge.pki.privateKeyFromPem(key);
-  certificate.publicKey = forge.pki.setRsaPublicKey(privateKey.n, privateKey.e);
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
   certificate.serialNumber = makeSerial();
   // X.509 times have whole seconds; forge writes UTCTime before 2050 and GeneralizedTime from then on.
   const seconds = Math.floor(now.getTime() / 1000) * 1000;
@@ -111,9 +123,9 @@ function makeSerial(): string {
   return bytes.toString("hex");
 }
 
-function signed(certificate: forge.pki.Certificate, key: string, authorityKey: string): CertifiedKey {
+function signed(certificate: forge.pki.Certificate, authorityKey: string): string {
   certificate.sign(forge.pki.privateKeyFromPem(authorityKey), forge.md.sha256.create());
-  return { certificate: withUnixLines(forge.pki.certificateToPem(certificate)), key };
+  return withUnixLines(forge.pki.certificateToPem(certificate));
 }
 
 /** forge names the identifier only when its bytes are given. */

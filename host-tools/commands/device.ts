@@ -54,6 +54,12 @@ const listCommand: CommandModule<GlobalOptions, GlobalOptions> = {
     const rows = [["NAME", "ADDED", "EXPIRES", "CERTIFICATE"]];
     for (const name of await state.listDevices()) {
       const device = await state.loadDevice(name);
+      if (!(await state.hasIdentity("device", name))) {
+        // This computer joined another one, which has the device's certificate.
+        output.result({ name, createdAt: device.createdAt, serial: device.certificateSerial });
+        rows.push([name, device.createdAt.slice(0, 10), "", "kept elsewhere"]);
+        continue;
+      }
       const facts = readCertificate((await state.loadIdentity("device", name)).certificate);
       const certificate = stateOf(facts, revoked, new Date());
       output.result({

@@ -3,12 +3,17 @@ import { isIP } from "node:net";
 import type { CommandModule } from "yargs";
 import { formatAddress, requireAddress, requireHost } from "../certs/hosts";
 import { type GlobalOptions, contextOf, passphraseFileOption } from "../command-context";
+import { interruptSignal } from "../interruption";
 import { initialise, requireUninitialised } from "../initialise";
 import { nameFrom, nameOfThisComputer, requireName } from "../names";
 import { readPassphrase } from "../passphrase";
+import { Refusal } from "../refusal";
+import type { Output } from "../render";
+import type { State } from "../state";
 
 interface InitOptions extends GlobalOptions {
-  relay: string;
+  relay: string | undefined;
+  join: string | undefined;
   host: string[] | undefined;
   "relay-name": string | undefined;
   "client-name": string | undefined;
@@ -23,8 +28,13 @@ export const command: CommandModule<GlobalOptions, InitOptions> = {
       .option("relay", {
         type: "string",
         describe: "Where devices and clients reach the relay, HOST:PORT",
-        demandOption: true,
         requiresArg: true,
+      })
+      .option("join", {
+        type: "string",
+        describe: "Join the Coffer of another computer: the code that `coffer client add` shows there",
+        requiresArg: true,
+        conflicts: ["relay", "host", "relay-name", "client-name"],
       })
       .option("host", {
         type: "string",
@@ -46,6 +56,14 @@ export const command: CommandModule<GlobalOptions, InitOptions> = {
       .example("$0 init --relay relay.example.org:4433", ""),
   handler: async (options) => {
     const { state, output } = contextOf(options);
+    if (options.join !== undefined) {
+      await joinOther(state, output, { code: options.join, passphraseFile: options.passphraseFile });
+      return;
+    }
+    if (options.relay === undefined)
+      throw new Refusal("usage", "neither --relay nor --join is given", {
+        hint: "A first computer needs --relay HOST:PORT, a further one --join CODE with the code of `coffer client add`.",
+      });
     const relay = requireAddress(options.relay);
     const hosts = [
       ...new Set([relay.host, ...loopbackTwins(relay.host), ...(options.host ?? []).map(requireHost)]),
@@ -82,6 +100,51 @@ export const command: CommandModule<GlobalOptions, InitOptions> = {
     );
   },
 };
+
+async function joinOther(
+  state: State,
+  output: Output,
+  { code, passphraseFile }: { code: string; passphraseFile: string | undefined },
+): Promise<void> {
+  await requireUninitialised(state);
+  const [{ decodeJoinCode }, { join }] = await Promise.all([
+    import("../enrolment/join-code"),
+    import("../enrolment/join"),
+  ]);
+  const { relay, client, repositoryId } = await join(state, decodeJoinCode(code), interruptSignal());
+  output.result(
+    { home: state.home, relay, client, repositoryId },
+    `This computer is set up in ${state.home} as ${client}.`,
+  );
+  output.note(`Devices paired: ${(await state.listDevices()).join(", ") || "none"}.`);
+  await checkPassphrase(state, output, passphraseFile);
+}
+
+/** The passphrase does not come from the other computer. Whether it is right changes nothing of what is set up. */
+async function checkPassphrase(state: State, output: Output, file: string | undefined): Promise<void> {
+  let passphrase: string;
+  try {
+    passphrase = await readPassphrase({ file, purpose: "open" });
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.kind !== "noPassphrase") throw error;
+    output.note("Commands that read or write files ask for the passphrase of the repository.");
+    return;
+  }
+  const { unlock } = await import("../repository/unlock");
+  try {
+    (await unlock(state.home, passphrase, [])).keyring.zero();
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.kind !== "wrongPassphrase") throw error;
+    throw new Refusal(
+      "wrongPassphrase",
+      "this computer is set up, but the passphrase does not open the repository",
+      {
+        hint: "Nothing has to be done again: use the right passphrase from the next command on.",
+        cause: error,
+      },
+    );
+  }
+}
 
 const loopback: readonly string[] = ["localhost", "127.0.0.1", "::1"];
 

@@ -6,7 +6,6 @@
  */
 
 import { createHash, type KeyObject, createPublicKey } from "node:crypto";
-import { hostname } from "node:os";
 import { Refusal } from "../refusal";
 import type { ByteString } from "./byte-names";
 import { withStateLock } from "../state-lock";
@@ -27,7 +26,9 @@ import {
   type EntryBody,
   MAX_BODY_BYTES,
   MAX_INDEX_BLOBS,
+  MAX_REVOKED,
   type Operation,
+  type SeenHead,
   encodeDetail,
   exportPublicKey,
   isPackOperation,
@@ -58,6 +59,8 @@ export interface CommitContext {
   indexLoader: IndexLoader;
   targets: readonly BlobDevice[];
   writer: { id: Uint8Array; signingKey: KeyObject };
+  /** What this computer is called in its log. */
+  computer: string;
   /** Folder of the lock. */
   folder: string;
   /** Takes up what the targets have gained. */
@@ -85,12 +88,17 @@ export class Committer {
     { condemnations, isAgain }: { condemnations: number; isAgain: boolean },
   ): Promise<boolean> {
     return this.#locked(async () => {
-      const { state, editor, refresh, indexLoader } = this.#context;
+      const { state, editor, refresh, indexLoader, writer, computer } = this.#context;
       const { fate } = indexLoader;
+      // What was asked for was asked of the state before this: what others wrote meanwhile is merged, not overwritten.
+      const from = state.snapshot;
       await refresh();
+      this.#requireCounted();
       if (fate.condemnations !== condemnations) throw new CondemnedMeanwhile();
-      let root = state.root;
-      for (const operation of operations) root = await editor.apply(root, operation);
+      let made = from.root;
+      for (const operation of operations) made = await editor.apply(made, operation);
+      const draft = { root: made, operations, writer: writer.id, computer };
+      const root = await state.bring(draft, from);
       const isSameState = isSame(root, state.root) && operations.every(isTreeOperation);
       for (const folder of folders) await this.#storeFolders(root, folder, uploader);
       if (isAgain) await this.#storePending(uploader);
@@ -108,10 +116,42 @@ export class Committer {
     });
   }
 
+  /** Ends the logs of the computer of that name where they end now. Gives how many were not ended before. */
+  async revoke(name: string, uploader: PackUploader): Promise<number> {
+    return this.#locked(async () => {
+      const { state, logs, refresh } = this.#context;
+      await refresh();
+      this.#requireCounted();
+      const ended = [...logs.logs.values()].filter(
+        (log) => log.name === name && log.count > 0 && log.limit === undefined,
+      );
+      for (let at = 0; at < ended.length; at += MAX_REVOKED) {
+        const revoked = ended
+          .slice(at, at + MAX_REVOKED)
+          .map(({ writer, count, head }) => ({ writer, count, head }));
+        await this.#write(state.root, [], uploader, revoked);
+      }
+      await state.compute();
+      return ended.length;
+    });
+  }
+
   /** Folders that this commit, or an attempt before it, has made. */
   async #storePending(uploader: PackUploader): Promise<void> {
     for (const { kind, id, plaintext } of this.#context.trees.pending.values())
       await uploader.offer(kind, id, plaintext);
+  }
+
+  #requireCounted(): void {
+    const { logs, writer, computer } = this.#context;
+    if (logs.log(writer.id).limit !== undefined)
+      throw new Refusal(
+        "certificateRevoked",
+        `this computer, ${computer}, was revoked and cannot write any more`,
+        {
+          hint: "Ask whoever revoked it; `coffer client add` lets it in again, with an empty state folder.",
+        },
+      );
   }
 
   /** Folders on the way that did not change may be on other devices only. */
@@ -125,7 +165,12 @@ export class Committer {
     }
   }
 
-  async #write(root: TreeEntry, operations: readonly Operation[], uploader: PackUploader): Promise<void> {
+  async #write(
+    root: TreeEntry,
+    operations: readonly Operation[],
+    uploader: PackUploader,
+    revoked?: SeenHead[],
+  ): Promise<void> {
     const { targets, logs, prepare } = this.#context;
     await this.#storePending(uploader);
     const detail = await this.#detail(operations, uploader);
@@ -154,13 +199,16 @@ export class Committer {
       detail,
       devices: names,
       ...(hasPackOperations ? { hasPackOperations } : {}),
+      ...(revoked ? { revoked } : {}),
     });
     await Promise.all(targets.map((target) => logs.bringUpToDate(target)));
     uploader.packs.length = 0;
   }
 
   /** Signs and seals an entry and makes it durable on this computer. */
-  #append(fields: Pick<EntryBody, "root" | "index" | "detail" | "devices" | "hasPackOperations">): void {
+  #append(
+    fields: Pick<EntryBody, "root" | "index" | "detail" | "devices" | "hasPackOperations" | "revoked">,
+  ): void {
     const { keys, logs, state, writer } = this.#context;
     const log = logs.log(writer.id);
     const body: EntryBody = {
@@ -171,7 +219,7 @@ export class Committer {
       lamport: ++state.lamport,
       timeMs: Date.now(),
       ...(log.count === 0
-        ? { publicKey: exportPublicKey(createPublicKey(writer.signingKey)), name: hostname().slice(0, 64) }
+        ? { publicKey: exportPublicKey(createPublicKey(writer.signingKey)), name: this.#context.computer }
         : {}),
     };
     logs.acceptOwn(log, sealEntry(keys, writer.signingKey, body));
@@ -229,8 +277,11 @@ export class Committer {
   #seen(): { writer: Uint8Array; count: number; head: Uint8Array }[] {
     const { logs, writer } = this.#context;
     return [...logs.logs.values()]
-      .filter((log) => log.count > 0 && Buffer.compare(log.writer, writer.id) !== 0)
-      .map((log) => ({ writer: log.writer, count: log.count, head: log.head }));
+      .filter((log) => log.accepted.length > 0 && Buffer.compare(log.writer, writer.id) !== 0)
+      .map((log) => {
+        const count = log.accepted.length;
+        return { writer: log.writer, count, head: log.headAt(count) ?? log.head };
+      });
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {

@@ -28,7 +28,7 @@ describe("pushes of what compresses", function () {
   });
 
   async function push(home: string, devices: MemoryDevice[]): Promise<void> {
-    const repository = await Repository.open({ home, passphrase: PASSPHRASE, devices });
+    const repository = await Repository.open({ home, passphrase: PASSPHRASE, computer: "tests", devices });
     try {
       await repository.push({ sources: [scratch.path("tree")], to: "/" });
     } finally {
@@ -75,7 +75,8 @@ describe("pushes of what compresses", function () {
     before.beforeCall = undefined;
     await push(scratch.home, [before]);
     for (const id of partial) assert.ok(before.blobs.has(id), "the interrupted upload is the one completed");
-    assert.deepEqual([...before.blobs.keys()].sort(), [...whole.blobs.keys()].sort());
+    // Where the others begin depends on which had their place in the journal when it ended.
+    assert.ok(before.usedBytes < whole.usedBytes * 1.01, "nothing is stored twice");
     await check(before);
   });
 

@@ -14,7 +14,8 @@ import {
   isTreeOperation,
 } from "./log-entry";
 import type { LogBook } from "./log-book";
-import { type MergedState, compareOrder } from "./merged-state";
+import { compareOrder } from "./entry-order";
+import type { MergedState } from "./merged-state";
 import { type TreeEntry, decodeEntry } from "./tree";
 import { parseVersionTime } from "./version-time";
 
@@ -158,7 +159,7 @@ export class History {
     const entries = logs.reduce((sum, log) => sum + log.count, 0);
     if (this.#known?.entries === entries) return this.#known;
     const found = logs.flatMap((log) =>
-      log.bodies.map((body) => ({ body, writer: log.name, id: hex(log.headAt(body.sequence + 1)) })),
+      log.accepted.map((body) => ({ body, writer: log.name, id: hex(log.headAt(body.sequence + 1)) })),
     );
     found.sort((a, b) => compareOrder(a.body, b.body));
     const details = await this.#details(found.map(({ body }) => body));

@@ -13,7 +13,7 @@ import type { BlobDevice } from "./blob-device";
 import type { ChunkIndex, Claim } from "./chunk-index";
 import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
 import type { EntryBody, EntryDetail } from "./log-entry";
-import { compareOrder } from "./merged-state";
+import { compareOrder } from "./entry-order";
 import { PackFate } from "./pack-fate";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
@@ -64,12 +64,12 @@ export class IndexLoader {
     const waiting: { body: EntryBody; id: Uint8Array }[] = [];
     const speaking: EntryBody[] = [];
     for (const log of logs) {
-      for (const body of log.bodies.slice(this.#done.get(log) ?? 0)) {
+      for (const body of log.accepted.slice(this.#done.get(log) ?? 0)) {
         if (body.hasPackOperations === true) speaking.push(body);
         if (!(body.index instanceof Uint8Array)) for (const id of body.index) waiting.push({ body, id });
         else if (body.index.length > 0) this.#add(decodeIndex(body.index), body);
       }
-      this.#done.set(log, log.count);
+      this.#done.set(log, log.accepted.length);
     }
     await severalAtATime(waiting, async ({ id, body }) => {
       this.#add(await this.#blob(id, body), body);

@@ -32,7 +32,7 @@ describe("interrupted pushes", () => {
     home: string,
     devices: MemoryDevice[],
   ): Promise<Awaited<ReturnType<Repository["push"]>>> {
-    const repository = await Repository.open({ home, passphrase: PASSPHRASE, devices });
+    const repository = await Repository.open({ home, passphrase: PASSPHRASE, computer: "computer", devices });
     try {
       return await repository.push({ sources: [source], to: "/" });
     } finally {

@@ -67,6 +67,20 @@ export async function saveKeyFile(
   await writePrivateFile(keyFilePath(home), `${JSON.stringify(json, undefined, 2)}\n`, options);
 }
 
+/** What another computer needs of it: all but who writes here. undefined when this computer has no repository. */
+export async function exportKeyFile(home: string): Promise<string | undefined> {
+  if (!(await loadKeyFile(home))) return undefined;
+  const text = (await readIfPresent(keyFilePath(home))) ?? "{}";
+  const { writer: _, ...shared } = JSON.parse(text) as Record<string, unknown>;
+  return JSON.stringify(shared);
+}
+
+/** Takes over what `exportKeyFile` gave, and refuses what does not load. */
+export async function importKeyFile(home: string, text: string): Promise<void> {
+  await writePrivateFile(keyFilePath(home), text, { exclusive: true });
+  await loadKeyFile(home);
+}
+
 /** undefined when this computer has no repository. */
 export async function loadKeyFile(home: string): Promise<KeyFile | undefined> {
   const path = keyFilePath(home);

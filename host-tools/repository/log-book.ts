@@ -15,6 +15,7 @@ import type { BlobDevice, LogHead } from "./blob-device";
 import type { LocalState } from "./local-state";
 import type { EntryBody, EntryDetail } from "./log-entry";
 import type { RepositoryKeys } from "./repository-keys";
+import { applyRevocations } from "./revocations";
 import { WriterLog } from "./writer-log";
 
 /** More entries than any honest log has; a device that claims more is not read to the end. */
@@ -27,6 +28,8 @@ export class LogBook {
   readonly #folder: string;
   readonly #state: LocalState;
   readonly #onWarning: (text: string) => void;
+  /** Device and log of each warning: once is enough. */
+  readonly #warned = new Set<string>();
 
   constructor(options: {
     keys: RepositoryKeys;
@@ -51,6 +54,14 @@ export class LogBook {
     return log;
   }
 
+  /** How many entries of each log count, by the writer's id in hexadecimal and in the order of the ids. */
+  counts(): Map<string, number> {
+    const known = [...this.logs].filter(([, log]) => log.accepted.length > 0);
+    return new Map(
+      known.sort(([a], [b]) => (a < b ? -1 : 1)).map(([writer, log]) => [writer, log.accepted.length]),
+    );
+  }
+
   /** Reads this computer's copies. */
   load(): void {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
@@ -61,6 +72,7 @@ export class LogBook {
       if (!log.load(this.#state.verifiedHead(log.key)))
         this.#onWarning(`this computer's copy of the log of ${log.name} was damaged; it is fetched again`);
     }
+    applyRevocations(this.logs);
   }
 
   /** Takes up what is new on a device. Refuses with `logTampered` what does not fit. */
@@ -73,27 +85,61 @@ export class LogBook {
         const log = this.#logByKey(key);
         throw this.#tampered(device, log?.name ?? key.slice(0, 8), "is gone", 0);
       }
+    const failures = new Map<string, Refusal>();
+    for (const [key, head] of present)
+      try {
+        await this.#take(device, key, head);
+      } catch (error) {
+        if (!(error instanceof Refusal) || !["logTampered", "newerVersion"].includes(error.kind)) throw error;
+        failures.set(key, error);
+      }
+    applyRevocations(this.logs);
     for (const [key, head] of present) {
-      const log = this.log(head.log.slice(0, 16));
-      const remembered = this.#state.deviceHead(device.name, key);
-      if (remembered && head.count < remembered.count)
-        throw this.#tampered(
-          device,
-          log.name,
-          `was rolled back: it had ${String(remembered.count)} entries and now has ${String(head.count)}`,
-          head.count,
-        );
-      if (head.count > log.count) await this.#fetch(device, log, head.count);
-      const known = log.headAt(head.count);
-      if (!known || Buffer.compare(known, head.head) !== 0)
-        throw this.#tampered(
-          device,
-          log.name,
-          "was forked: it ends differently from what other devices or earlier visits showed",
-          head.count - 1,
-        );
-      this.#state.setDeviceHead(device.name, key, { count: head.count, head: hex(head.head) });
+      const failure = failures.get(key);
+      if (!failure) continue;
+      // What a revoked writer appended may be anything. Who revoked it may have come up only now.
+      if (this.log(head.log.slice(0, 16)).limit === undefined) throw failure;
+      await this.#take(device, key, head);
     }
+  }
+
+  async #take(device: BlobDevice, key: string, head: LogHead & { log: Uint8Array }): Promise<void> {
+    const log = this.log(head.log.slice(0, 16));
+    if (log.limit !== undefined && head.count >= log.limit) {
+      await this.#takeRevoked(device, log, log.limit, head.count);
+      return;
+    }
+    const remembered = this.#state.deviceHead(device.name, key);
+    if (remembered && head.count < remembered.count)
+      throw this.#tampered(
+        device,
+        log.name,
+        `was rolled back: it had ${String(remembered.count)} entries and now has ${String(head.count)}`,
+        head.count,
+      );
+    if (head.count > log.count) await this.#fetch(device, log, head.count);
+    const known = log.headAt(head.count);
+    if (!known || Buffer.compare(known, head.head) !== 0)
+      throw this.#tampered(
+        device,
+        log.name,
+        "was forked: it ends differently from what other devices or earlier visits showed",
+        head.count - 1,
+      );
+    this.#state.setDeviceHead(device.name, key, { count: head.count, head: hex(head.head) });
+  }
+
+  /** Only what counts of the log of a revoked writer, whatever follows. */
+  async #takeRevoked(device: BlobDevice, log: WriterLog, limit: number, shown: number): Promise<void> {
+    if (log.count < limit) await this.#fetch(device, log, limit);
+    if (shown > limit && !this.#warned.has(`${device.name} ${log.key}`)) {
+      this.#warned.add(`${device.name} ${log.key}`);
+      this.#onWarning(
+        `${device.name}: ${log.name} was revoked and wrote ${String(shown - limit)} more entries, which are ignored`,
+      );
+    }
+    const head = log.headAt(limit);
+    if (head) this.#state.setDeviceHead(device.name, log.key, { count: limit, head: hex(head) });
   }
 
   async #fetch(device: BlobDevice, log: WriterLog, count: number): Promise<void> {
@@ -144,7 +190,7 @@ export class LogBook {
         const seen = this.logs.get(hex(writer));
         const shown = seen ? this.#shownCount(device, seen) : 0;
         const name = seen?.name ?? hex(writer.subarray(0, 4));
-        if (!seen || shown < count)
+        if (!seen || shown < Math.min(count, seen.limit ?? count))
           throw this.#tampered(device, name, `lacks entries that ${log.name} had seen there`, shown);
         const known = seen.headAt(count);
         if (known && Buffer.compare(known, head) !== 0)
@@ -174,7 +220,7 @@ export class LogBook {
 
   async #append(device: BlobDevice, log: WriterLog): Promise<void> {
     let { count } = this.#state.deviceHead(device.name, log.key) ?? { count: 0 };
-    while (count < log.count) {
+    while (count < log.accepted.length) {
       const [previous, entry] = [log.headAt(count), log.sealed[count]];
       if (!previous || !entry) throw new Error("log without its entries");
       const head = await device.logAppend(log.id, previous, entry);
@@ -189,6 +235,7 @@ export class LogBook {
   acceptOwn(log: WriterLog, entry: Uint8Array): void {
     log.accept(entry);
     log.save(log.count - 1, true);
+    applyRevocations(this.logs);
     this.#state.setVerifiedHead(log.key, { count: log.count, head: hex(log.head) });
   }
 

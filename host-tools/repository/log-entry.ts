@@ -45,6 +45,8 @@ const MAX_DETAIL_OPERATIONS = 65536;
 export const MAX_FORGOTTEN_VERSIONS = 1024;
 /** Not with a dash in front, which would make it an option. */
 const tagName = /^[A-Za-z0-9._][A-Za-z0-9._-]{0,63}$/;
+/** What fits beside the largest root and detail. */
+export const MAX_REVOKED = 8;
 
 /**
  * Path parts are bytes. `put` merges the node into what is there, `set` replaces what is there; `node` is an encoded
@@ -98,6 +100,8 @@ export interface EntryBody {
   devices: string[];
   /** Some of its operations are about packs: who fills the index has to read its detail. */
   hasPackOperations?: boolean;
+  /** Writers of whom nothing beyond this counts from here on. In the body, so that all see it who read the log. */
+  revoked?: SeenHead[];
   /** In the first entry only: the writer's Ed25519 key, 32 bytes, and what the computer is called. */
   publicKey?: Uint8Array;
   name?: string;
@@ -129,15 +133,19 @@ export function decodeDetail(bytes: Uint8Array): EntryDetail {
   const value = asRecord(strictDecode(bytes), "detail");
   requireVersion(value["v"]);
   const operations = asArray(value["ops"], MAX_DETAIL_OPERATIONS, "ops").map(readOperation);
-  const seen = asArray(value["seen"], MAX_LOGS, "seen").map((item): SeenHead => {
-    const [writer, count, head] = asArray(item, 3, "seen");
+  const seen = readHeads(value["seen"], MAX_LOGS, "seen");
+  return { operations, seen };
+}
+
+function readHeads(value: unknown, limit: number, what: string): SeenHead[] {
+  return asArray(value, limit, what).map((item): SeenHead => {
+    const [writer, count, head] = asArray(item, 3, what);
     return {
-      writer: asBytes(writer, WRITER_ID_BYTES, WRITER_ID_BYTES, "seen"),
-      count: asNumber(count, "seen"),
-      head: asBytes(head, HASH_BYTES, HASH_BYTES, "seen"),
+      writer: asBytes(writer, WRITER_ID_BYTES, WRITER_ID_BYTES, what),
+      count: asNumber(count, what),
+      head: asBytes(head, HASH_BYTES, HASH_BYTES, what),
     };
   });
-  return { operations, seen };
 }
 
 export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: EntryBody): Uint8Array {
@@ -152,6 +160,7 @@ export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: Ent
     detail,
     devices: body.devices,
     ...(body.hasPackOperations === true ? { packs: true } : {}),
+    ...(body.revoked ? { revoked: body.revoked.map((s) => [s.writer, s.count, s.head]) } : {}),
     ...(body.publicKey ? { key: body.publicKey, name: body.name ?? "" } : {}),
   });
   if (encoded.length > MAX_BODY_BYTES)
@@ -240,7 +249,7 @@ function readBody(
 ): EntryBody {
   const value = asRecord(strictDecode(encoded), "entry");
   requireVersion(value["v"]);
-  const { index, detail, key, name } = value;
+  const { index, detail, key, name, revoked } = value;
   return {
     ...place,
     lamport: asNumber(value["lamport"], "lamport"),
@@ -253,6 +262,7 @@ function readBody(
     detail: detail instanceof Uint8Array ? detail : readDetailReference(detail),
     devices: asArray(value["devices"], MAX_DEVICES, "devices").map((device) => asText(device, "devices")),
     ...(value["packs"] === true ? { hasPackOperations: true } : {}),
+    ...(revoked === undefined ? {} : { revoked: readHeads(revoked, MAX_REVOKED, "revoked") }),
     ...(key === undefined
       ? {}
       : { publicKey: asBytes(key, PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES, "key"), name: asText(name, "name") }),

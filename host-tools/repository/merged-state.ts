@@ -1,53 +1,63 @@
 // SPDX-License-Identifier: MIT
 /**
- * The present state, from the logs of all writers. The entry with the highest Lamport time (then the highest writer id)
- * is the tip; its root holds everything that its writer had seen. What others wrote without the tip's writer knowing is
- * replayed on top, in the order of Lamport time and writer: every computer that has seen the same entries comes to the
- * same state. docs/repository.md "Several writers".
+ * The present state, from the logs of all writers: a function of the entries that this computer has seen, and so the same
+ * on all computers that have seen the same. docs/repository.md "Several writers".
  */
 
 import { DataError } from "../../firmware/protocol/data-error";
+import { CausalMerge, type Draft, type Snapshot } from "./causal-merge";
 import type { ChunkReader } from "./chunk-reader";
 import { contentItems } from "./content";
 import { type EntryBody, type EntryDetail, decodeDetail } from "./log-entry";
 import type { LogBook } from "./log-book";
 import { ChunkKind } from "./repository-keys";
-import { EntryType, type TreeEntry, decodeEntry, makeEntry } from "./tree";
+import { type TreeEntry, emptyRoot } from "./tree";
 import type { TreeEditor } from "./tree-edit";
+import type { TreeStore } from "./tree-store";
 
 const MAX_DETAIL_BYTES = 64 * 1024 * 1024;
 
 export class MergedState {
   readonly #logs: LogBook;
   readonly #reader: ChunkReader;
-  readonly #editor: TreeEditor;
+  readonly #merge: CausalMerge;
   readonly #details = new WeakMap<EntryBody, EntryDetail>();
-  root: TreeEntry = emptyRoot();
+  #current: Snapshot = { root: emptyRoot(), counts: new Map() };
   /** Highest Lamport time seen. */
   lamport = 0;
 
-  constructor(options: { logs: LogBook; reader: ChunkReader; editor: TreeEditor }) {
+  constructor(options: {
+    logs: LogBook;
+    reader: ChunkReader;
+    editor: TreeEditor;
+    trees: TreeStore;
+    onWarning: (text: string) => void;
+  }) {
     this.#logs = options.logs;
     this.#reader = options.reader;
-    this.#editor = options.editor;
+    const { logs, editor, trees: store, onWarning } = options;
+    this.#merge = new CausalMerge({ logs, editor, store, onWarning, detail: this.detail });
+  }
+
+  get root(): TreeEntry {
+    return this.#current.root;
+  }
+
+  /** The state and which entries it is made of. */
+  get snapshot(): Snapshot {
+    return this.#current;
   }
 
   async compute(): Promise<void> {
-    let tip: EntryBody | undefined;
-    for (const log of this.#logs.logs.values()) {
-      const last = log.bodies.at(-1);
-      if (last && (!tip || compareOrder(last, tip) > 0)) tip = last;
-    }
-    if (!tip) {
-      this.root = emptyRoot();
-      return;
-    }
-    this.lamport = tip.lamport;
-    let root = decodeEntry(tip.root, { isRoot: true });
-    for (const body of await this.#unseenBy(tip))
-      for (const operation of (await this.detail(body)).operations)
-        root = await this.#editor.apply(root, operation);
-    this.root = root;
+    const counts = this.#logs.counts();
+    for (const log of this.#logs.logs.values())
+      this.lamport = Math.max(this.lamport, log.accepted.at(-1)?.lamport ?? 0);
+    this.#current = { root: await this.#merge.stateOf(counts), counts };
+  }
+
+  /** A change that was made on `from`, brought to the present state. */
+  async bring(draft: Draft, from: Snapshot): Promise<TreeEntry> {
+    return this.#merge.bring(draft, from, this.#current);
   }
 
   /** An entry's operations and what its writer had seen. */
@@ -58,15 +68,6 @@ export class MergedState {
     this.#details.set(body, detail);
     return detail;
   };
-
-  async #unseenBy(tip: EntryBody): Promise<EntryBody[]> {
-    const seen = new Map((await this.detail(tip)).seen.map(({ writer, count }) => [hex(writer), count]));
-    seen.set(hex(tip.writer), tip.sequence + 1);
-    const unseen: EntryBody[] = [];
-    for (const log of this.#logs.logs.values())
-      unseen.push(...log.bodies.slice(seen.get(hex(log.writer)) ?? 0));
-    return unseen.sort(compareOrder);
-  }
 
   async #detailBytes(body: EntryBody): Promise<Uint8Array> {
     if (body.detail instanceof Uint8Array) return body.detail;
@@ -82,16 +83,4 @@ export class MergedState {
       }
     return Buffer.concat(parts);
   }
-}
-
-export function emptyRoot(): TreeEntry {
-  return makeEntry({ name: "", type: EntryType.directory, mode: 0o755 });
-}
-
-export function compareOrder(a: EntryBody, b: EntryBody): number {
-  return a.lamport - b.lamport || Buffer.compare(a.writer, b.writer) || a.sequence - b.sequence;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
 }

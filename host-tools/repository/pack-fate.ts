@@ -7,7 +7,7 @@
 
 import type { ChunkIndex } from "./chunk-index";
 import type { EntryBody, Operation } from "./log-entry";
-import { compareOrder } from "./merged-state";
+import { compareOrder } from "./entry-order";
 
 /** While packs were chosen to rely on, some of the repository's were condemned: to be done again with what is left. */
 export class CondemnedMeanwhile extends Error {

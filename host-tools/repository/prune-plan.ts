@@ -86,7 +86,7 @@ export async function findLive(parts: RepositoryParts): Promise<LiveChunks> {
   await history.requireComplete();
   for (const version of await history.kept()) await live.addTree(version.root);
   for (const log of logs.logs.values())
-    for (const { detail } of log.bodies)
+    for (const { detail } of log.accepted)
       if (!(detail instanceof Uint8Array))
         for (const { id } of directItems(detail.content, detail.sizeBytes) ?? []) if (id) live.addId(id);
   return live;
@@ -120,7 +120,7 @@ function choosePartly(plan: PrunePlan, partly: PartlyUsed[], maxUnused: number):
 async function findBlobs(parts: RepositoryParts, plan: PrunePlan): Promise<void> {
   const indexBlobs = new Set<string>();
   for (const log of parts.logs.logs.values())
-    for (const { index } of log.bodies)
+    for (const { index } of log.accepted)
       if (!(index instanceof Uint8Array)) for (const id of index) indexBlobs.add(hex(id));
   for (const device of parts.options.devices) {
     const unreferenced: BlobOnDevice[] = [];

@@ -99,6 +99,8 @@ export interface OpenOptions {
   home: string;
   /** A passphrase, a recovery code, or the content of a keyfile or keychain. */
   passphrase: KeySecret;
+  /** What this computer is called: its client's name. It goes into the log and into names of conflicting files. */
+  computer: string;
   /** Devices that are connected; pushes store on all of them. */
   devices: BlobDevice[];
   /** Names of devices whose card was replaced or wiped on purpose: what they had before counts as gone, not as taken back. */

@@ -85,7 +85,8 @@ export class RepositoryParts {
     this.chunker = new Chunker({ gearKey: keys.gearKey, capacityBytes: WINDOW_BYTES });
     this.trees = new TreeStore({ reader: this.reader, cipher, chunker: this.chunker });
     this.#editor = new TreeEditor(this.trees);
-    this.state = new MergedState({ logs, reader: this.reader, editor: this.#editor });
+    const { reader, trees } = this;
+    this.state = new MergedState({ logs, reader, trees, editor: this.#editor, onWarning });
     this.history = new History({ logs, state: this.state, onWarning });
     const forgotten = new Set(options.forgetDevices ?? []);
     this.#indexLoader = new IndexLoader({
@@ -186,6 +187,7 @@ export class RepositoryParts {
       indexLoader: this.#indexLoader,
       targets: this.options.devices,
       writer: this.#writer,
+      computer: this.options.computer,
       folder: this.folder,
       refresh: () => this.refresh(),
       prepare: (device) => this.#publishKeys(device),

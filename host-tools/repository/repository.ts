@@ -247,6 +247,14 @@ export class Repository {
     return untilNothingIsCondemned(() => prune(this.#parts, options));
   }
 
+  /** From now on nothing counts that the computer of that name writes. Gives how many logs it had that were not ended. */
+  async revokeWriter(name: string): Promise<number> {
+    const uploader = await this.#parts.uploader(undefined);
+    const logs = await this.#parts.committer().revoke(name, uploader);
+    await this.#parts.settle();
+    return logs;
+  }
+
   /** With `at` the files, folders and bytes of that version; the rest is always about everything stored. */
   async usage({ at }: AtOptions = {}): Promise<RepositoryUsage> {
     const { index, logs, options } = this.#parts;

@@ -71,6 +71,11 @@ export function makeEntry(fields: Pick<TreeEntry, "name" | "type" | "mode"> & Pa
   };
 }
 
+/** The root of a repository with nothing in it. */
+export function emptyRoot(): TreeEntry {
+  return makeEntry({ name: "", type: EntryType.directory, mode: 0o755 });
+}
+
 export function writeEntry(writer: CborWriter, entry: TreeEntry): void {
   const elements =
     entry.type === EntryType.file

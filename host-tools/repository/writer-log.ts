@@ -34,6 +34,8 @@ export class WriterLog {
   readonly key: string;
   readonly bodies: EntryBody[] = [];
   readonly sealed: Uint8Array[] = [];
+  /** Set when the writer was revoked: how many entries count. */
+  limit: number | undefined;
   readonly #keys: RepositoryKeys;
   readonly #path: string;
   /** Hash after each entry. */
@@ -49,6 +51,11 @@ export class WriterLog {
 
   get count(): number {
     return this.bodies.length;
+  }
+
+  /** The entries that count. */
+  get accepted(): readonly EntryBody[] {
+    return this.limit === undefined ? this.bodies : this.bodies.slice(0, this.limit);
   }
 
   /** What the computer is called, for messages. */

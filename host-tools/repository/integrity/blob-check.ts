@@ -76,7 +76,7 @@ export function indexBlobsOn(parts: RepositoryParts, device: string): Uint8Array
   if (parts.options.forgetDevices?.includes(device) === true) return [];
   const ids = new Map<string, Uint8Array>();
   for (const log of parts.logs.logs.values())
-    for (const { index, devices } of log.bodies)
+    for (const { index, devices } of log.accepted)
       if (!(index instanceof Uint8Array) && devices.includes(device))
         for (const id of index) if (!parts.index.isLost(id, device)) ids.set(hex(id), id);
   return [...ids.values()];

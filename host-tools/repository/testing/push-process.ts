@@ -7,7 +7,12 @@ import { PASSPHRASE } from "./scratch";
 
 const [home = "", folder = "", source = "", pauseMs = "0"] = process.argv.slice(2);
 const device = new FolderDevice({ folder, pauseMs: Number(pauseMs) });
-const repository = await Repository.open({ home, passphrase: PASSPHRASE, devices: [device] });
+const repository = await Repository.open({
+  home,
+  passphrase: PASSPHRASE,
+  computer: "computer",
+  devices: [device],
+});
 const report = await repository.push({ sources: [source], to: "/" });
 process.stdout.write(JSON.stringify({ ...report, peakBytes: process.resourceUsage().maxRSS * 1024 }));
 await repository.close();

@@ -47,11 +47,18 @@ export class Scratch {
 
   async open(
     devices: BlobDevice[],
-    options: { home?: string; passphrase?: KeySecret; signal?: AbortSignal; forgetDevices?: string[] } = {},
+    options: {
+      home?: string;
+      passphrase?: KeySecret;
+      computer?: string;
+      signal?: AbortSignal;
+      forgetDevices?: string[];
+    } = {},
   ): Promise<Repository> {
     const repository = await Repository.open({
       home: options.home ?? this.home,
       passphrase: options.passphrase ?? PASSPHRASE,
+      computer: options.computer ?? "computer",
       devices,
       signal: options.signal,
       forgetDevices: options.forgetDevices,
