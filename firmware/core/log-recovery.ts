@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * Rebuilding the table of log heads at boot, from the last segment of every log. A last segment in which no record is
- * whole was never confirmed: it is removed before any room is given out, like an unconfirmed blob. So is a first one
- * whose removal was begun.
+ * whole was never confirmed: it is removed before any room is given out, like an unconfirmed blob.
  */
 import { LOG_RECORDS_OFFSET } from "../protocol/card-format";
 import { HASH_BYTES } from "../protocol/limits";
@@ -71,15 +70,15 @@ interface LogParts {
 }
 
 /**
- * Every log on the card with its first and last segment, at most `maxLogs`; and files that are to be removed: the segment
- * whose removal was begun, and names that no log has, such as the short alias under which FAT shows a file whose long
- * name was torn: a segment that was never confirmed.
+ * Every log on the card with its first and last segment, at most `maxLogs`, as if a removal that was begun were done; and
+ * names that no log has, such as the short alias under which FAT shows a file whose long name was torn: a segment that
+ * was never confirmed.
  */
-export function findLogs(parts: LogParts): { states: LogState[]; leftover: string[] } {
+export function findLogs(parts: LogParts): { states: LogState[]; aliases: string[] } {
   const { maxLogs } = parts.limits;
   const { trim } = parts.table;
   const states = new Map<string, LogState>();
-  const leftover: string[] = [];
+  const aliases: string[] = [];
   const scan = parts.storage.scan(LOGS_FOLDER);
   try {
     for (let entry = scan.next(); entry; entry = scan.next()) {
@@ -87,14 +86,11 @@ export function findLogs(parts: LogParts): { states: LogState[]; leftover: strin
       const log = fromHex(name, HASH_BYTES);
       const bytes = fromHex(suffix, 4);
       if (!log || !bytes) {
-        if (isAlias(entry)) leftover.push(`${LOGS_FOLDER}/${entry.name}`);
+        if (isAlias(entry)) aliases.push(`${LOGS_FOLDER}/${entry.name}`);
         continue;
       }
       const segment = parseInt(suffix, 16);
-      if (segment === trim?.segment && isEqual(log, trim.log)) {
-        leftover.push(`${LOGS_FOLDER}/${entry.name}`);
-        continue;
-      }
+      if (segment === trim?.segment && isEqual(log, trim.log)) continue;
       const state = states.get(name) ?? newLogState(log);
       if (!states.has(name) && states.size === maxLogs) {
         parts.log.write(
@@ -110,7 +106,7 @@ export function findLogs(parts: LogParts): { states: LogState[]; leftover: strin
   } finally {
     scan.close();
   }
-  return { states: [...states.values()], leftover };
+  return { states: [...states.values()], aliases };
 }
 
 /**

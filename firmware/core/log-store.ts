@@ -61,14 +61,23 @@ export class LogStore {
 
   /** Reads the last segment of every log, one a timer turn. Before any room is given out. */
   recover(isWritable: boolean, done: (error?: unknown) => void): void {
+    const find = (error?: unknown): void => {
+      if (error) done(error);
+      else this.findAll(isWritable, done);
+    };
+    if (isWritable) this.#trimmer.finish(find);
+    else find();
+  }
+
+  private findAll(isWritable: boolean, done: (error?: unknown) => void): void {
     let found: LogState[] | undefined;
     let isRemoved = false;
     const step = (): boolean => {
       if (!found) {
-        const { states, leftover } = findLogs(this.#parts);
+        const { states, aliases } = findLogs(this.#parts);
         found = states;
-        isRemoved = isWritable && leftover.length > 0;
-        if (isWritable) for (const path of leftover) this.#parts.storage.remove(path);
+        isRemoved = isWritable && aliases.length > 0;
+        if (isWritable) for (const path of aliases) this.#parts.storage.remove(path);
       }
       const state = found.shift();
       if (!state) return false;
@@ -76,14 +85,9 @@ export class LogStore {
       if (state.segment >= 0) this.#logs.set(toHex(state.log), { state, queue: new SerialQueue() });
       return true;
     };
-    const { table, timers } = this.#parts;
-    const finish = (error?: unknown): void => {
-      if (!error && isWritable && table.trim) table.releaseTrim();
-      done(error);
-    };
-    inSlices(timers, step, (error) => {
-      if (error || !isRemoved) finish(error);
-      else table.sync(finish);
+    inSlices(this.#parts.timers, step, (error) => {
+      if (error || !isRemoved) done(error);
+      else this.#parts.table.sync(done);
     });
   }
 

@@ -5,12 +5,13 @@
  *
  * RAM: one small object while a log is trimmed; one log at a time, the others wait.
  */
-import { LOG_RECORDS_OFFSET, SECTOR_BYTES } from "../protocol/card-format";
+import { LOG_SEGMENT_BYTES } from "../protocol/card-format";
 import type { LogTrim } from "../protocol/card-format";
 import { isEqual } from "../protocol/session";
 import { FailureCode } from "../protocol/verbs";
 import { attempt } from "./attempt";
 import { removeFile } from "./blob-removal";
+import { StorageError } from "./io";
 import type { LogReader } from "./log-reader";
 import { headOf } from "./log-recovery";
 import type { LogState } from "./log-recovery";
@@ -21,10 +22,8 @@ import { SerialQueue } from "./serial-queue";
 import { requireWritable } from "./store-parts";
 import type { StoreParts } from "./store-parts";
 
-/** Three flushes each: about a second on a card, in which appends to this log wait. A client asks again for more. */
-const MOST_AT_ONCE = 32;
-/** Of a segment's file, what could be taken for a confirmed segment: header and first record. */
-const ERASED_BYTES = LOG_RECORDS_OFFSET + SECTOR_BYTES;
+/** Three flushes and 64 KiB each: about a second on a card, in which appends to this log wait. A client asks again for more. */
+const MOST_AT_ONCE = 16;
 
 /** With the sequence of the first entry that is left. */
 export type Trimmed = (error: unknown, first?: number) => void;
@@ -67,6 +66,29 @@ export class LogTrimmer {
     });
   }
 
+  /** At boot, before any room is given out: a removal that was begun is brought to its end. */
+  finish(done: (error?: unknown) => void): void {
+    const { storage, table } = this.#parts;
+    const { trim } = table;
+    if (!trim) {
+      done();
+      return;
+    }
+    this.remove(trim, (error) => {
+      if (!(error instanceof StorageError) || error.code !== "io") done(error);
+      else {
+        // Its clusters may be marked free already, so that it cannot be written: then it only has to go.
+        attempt(() => {
+          storage.remove(segmentPath(trim.log, trim.segment));
+          table.sync((failure) => {
+            if (!failure) table.releaseTrim();
+            done(failure);
+          });
+        }, done);
+      }
+    });
+  }
+
   private removeBelow(state: LogState, end: number, done: (error?: unknown) => void): void {
     const { trim } = this.#parts.table;
     const again = (error: unknown): void => {
@@ -81,14 +103,17 @@ export class LogTrimmer {
     } else this.#parts.timers.set(0, done);
   }
 
-  /** Intent, flush; the start to zeros, flush; removal, flush. */
+  /**
+   * Intent, flush; all of it to zeros, flush; removal, flush. A record that was left in a free cluster could make a new
+   * segment that was never confirmed look like one whose header has gone bad.
+   */
   private remove(trim: LogTrim, done: (error?: unknown) => void): void {
     const { table } = this.#parts;
     attempt(() => {
       table.claimTrim(trim, (error) => {
         if (error) done(error);
         else {
-          removeFile(this.#parts, segmentPath(trim.log, trim.segment), ERASED_BYTES, (failure) => {
+          removeFile(this.#parts, segmentPath(trim.log, trim.segment), LOG_SEGMENT_BYTES, (failure) => {
             if (!failure) table.releaseTrim();
             done(failure);
           });
