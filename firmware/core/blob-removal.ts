@@ -18,6 +18,9 @@ export function removeBlob(parts: StoreParts, hexId: string, done: (error?: unkn
   removeFile(parts, blobPath(hexId), BLOB_HEADER_BYTES, done);
 }
 
+/** Zeros written at once: a buffer that a board has room for. */
+const PIECE_BYTES = 4096;
+
 /**
  * The first `headerBytes` to zeros, flush, remove, flush of the table (which confirms the removal). A file that is not
  * there counts as removed.
@@ -38,7 +41,11 @@ export function removeFile(
     return;
   }
   try {
-    if (file.sizeBytes >= headerBytes) file.write(new Uint8Array(headerBytes), 0);
+    if (file.sizeBytes >= headerBytes) {
+      const zeros = new Uint8Array(Math.min(headerBytes, PIECE_BYTES));
+      for (let at = 0; at < headerBytes; at += PIECE_BYTES)
+        file.write(zeros.subarray(0, headerBytes - at), at);
+    }
   } catch (error) {
     file.close();
     done(error);

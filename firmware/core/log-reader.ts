@@ -11,6 +11,7 @@ import { FailureCode } from "../protocol/verbs";
 import { StorageError } from "./io";
 import type { Crypto, Storage, StorageFile } from "./io";
 import type { LogState } from "./log-recovery";
+import { findSegment } from "./log-search";
 import {
   afterRecord,
   readEntry,
@@ -27,6 +28,8 @@ export interface LogReaderOptions {
   crypto: Crypto;
   state: LogState;
   from: number;
+  /** The store's: those that have a segment open. */
+  readers: Set<LogReader>;
 }
 
 export class LogReader {
@@ -34,6 +37,7 @@ export class LogReader {
   readonly #crypto: Crypto;
   readonly #log: Uint8Array;
   readonly #lastSegment: number;
+  readonly #readers: Set<LogReader>;
   /** Sequence where the log ended when the reader was made. */
   readonly #end: number;
   #file: StorageFile | undefined;
@@ -41,18 +45,26 @@ export class LogReader {
   #tag: Uint8Array = new Uint8Array(0);
   #position: SegmentPosition = { sequence: 0, offset: 0, previous: new Uint8Array(0) };
 
-  /** Finds the entry `from`. Throws Refusal "corrupt" or StorageError. */
+  /** Finds the entry `from`. Throws Refusal "notFound" (trimmed), "corrupt", or StorageError. */
   constructor(options: LogReaderOptions) {
-    const { storage, crypto, state, from } = options;
+    const { storage, crypto, state, from, readers } = options;
     this.#storage = storage;
     this.#crypto = crypto;
     this.#log = state.log;
     this.#lastSegment = state.segment;
     this.#end = state.count;
+    this.#readers = readers;
     this.#position.sequence = from;
     if (from >= this.#end) return;
     try {
-      this.openSegment(this.search(from));
+      this.openSegment(findSegment(storage, state, from));
+      const first = this.#position.sequence;
+      if (first > from) {
+        throw new Refusal(
+          FailureCode.notFound,
+          `the entries below ${String(first)} of this log were trimmed: a client said that it needs them no longer`,
+        );
+      }
       while (this.#position.sequence < from) this.skip();
     } catch (error) {
       this.close();
@@ -81,6 +93,12 @@ export class LogReader {
   close(): void {
     this.#file?.close();
     this.#file = undefined;
+    this.#readers.delete(this);
+  }
+
+  /** Whether it has this segment open. */
+  holds(log: Uint8Array, segment: number): boolean {
+    return this.#segment === segment && isEqual(this.#log, log);
   }
 
   private skip(): void {
@@ -109,43 +127,11 @@ export class LogReader {
     const file = this.open(number);
     this.#file = file;
     this.#segment = number;
+    this.#readers.add(this);
     const header = readSegmentHeader(file, this.#log);
     if (!header) throw this.corrupt();
     this.#tag = header.segment;
     this.#position = segmentStart(header);
-  }
-
-  /**
-   * The last segment whose first entry is not after `from`, by bisection over the headers; where one cannot be read, one
-   * after the other from the end, so that what lies behind damage can still be reached.
-   */
-  private search(from: number): number {
-    let low = 0;
-    let high = this.#lastSegment;
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      const first = this.firstSequence(middle);
-      if (first === undefined) {
-        while (high > low && !((this.firstSequence(high) ?? Infinity) <= from)) high--;
-        return high;
-      }
-      if (first <= from) low = middle;
-      else high = middle - 1;
-    }
-    return low;
-  }
-
-  private firstSequence(number: number): number | undefined {
-    let file: StorageFile;
-    try {
-      file = this.#storage.openFile(segmentPath(this.#log, number), "read");
-    } catch (error) {
-      if (error instanceof StorageError && error.code === "notFound") return undefined;
-      throw error;
-    }
-    const header = readSegmentHeader(file, this.#log);
-    file.close();
-    return header?.firstSequence;
   }
 
   private open(number: number): StorageFile {

@@ -7,11 +7,16 @@ import { LOG_RECORDS_OFFSET } from "../protocol/card-format";
 import { HASH_BYTES } from "../protocol/limits";
 import type { DeviceLimits } from "./device-config";
 import { NO_ENTRY } from "../protocol/log-chain";
+import { isEqual } from "../protocol/session";
+import { FailureCode } from "../protocol/verbs";
+import type { LogHead } from "../protocol/verbs";
 import { isAlias } from "./fat-alias";
 import { fromHex } from "./hex";
 import type { Crypto, Log, Storage, StorageFile } from "./io";
 import { hasRecord, readSegmentHeader, segmentPath, walkSegment } from "./log-segment";
+import { Refusal } from "./refusal";
 import { LOGS_FOLDER } from "./store-parts";
+import type { UploadTable } from "./upload-table";
 
 /** RAM: about 200 bytes on a board. */
 export interface LogState {
@@ -19,6 +24,8 @@ export interface LogState {
   /** Entries; the next one's sequence. */
   count: number;
   head: Uint8Array;
+  /** Number of the first segment; those below it were trimmed. */
+  firstSegment: number;
   /** Number of the last segment; -1 while the log has none. */
   segment: number;
   /** Its tag. */
@@ -31,7 +38,27 @@ export interface LogState {
 
 export function newLogState(log: Uint8Array): LogState {
   const tag = new Uint8Array(16);
-  return { log, count: 0, head: NO_ENTRY, segment: -1, tag, offset: 0, damagedSequence: undefined };
+  return {
+    log,
+    count: 0,
+    head: NO_ENTRY,
+    firstSegment: 0,
+    segment: -1,
+    tag,
+    offset: 0,
+    damagedSequence: undefined,
+  };
+}
+
+/** Throws Refusal "corrupt" for a log whose end cannot be told. */
+export function headOf(state: LogState): LogHead {
+  if (state.damagedSequence !== undefined) {
+    throw new Refusal(
+      FailureCode.corrupt,
+      `entry ${String(state.damagedSequence)} of this log does not read as it was written`,
+    );
+  }
+  return { count: state.count, head: state.head };
 }
 
 interface LogParts {
@@ -39,14 +66,17 @@ interface LogParts {
   crypto: Crypto;
   log: Log;
   limits: DeviceLimits;
+  table: UploadTable;
 }
 
 /**
- * Every log on the card with `segment` set to its last one, at most `maxLogs`; and names that no log has, such as the short
- * alias under which FAT shows a file whose long name was torn: a segment that was never confirmed.
+ * Every log on the card with its first and last segment, at most `maxLogs`, as if a removal that was begun were done; and
+ * names that no log has, such as the short alias under which FAT shows a file whose long name was torn: a segment that
+ * was never confirmed.
  */
 export function findLogs(parts: LogParts): { states: LogState[]; aliases: string[] } {
   const { maxLogs } = parts.limits;
+  const { trim } = parts.table;
   const states = new Map<string, LogState>();
   const aliases: string[] = [];
   const scan = parts.storage.scan(LOGS_FOLDER);
@@ -60,6 +90,7 @@ export function findLogs(parts: LogParts): { states: LogState[]; aliases: string
         continue;
       }
       const segment = parseInt(suffix, 16);
+      if (segment === trim?.segment && isEqual(log, trim.log)) continue;
       const state = states.get(name) ?? newLogState(log);
       if (!states.has(name) && states.size === maxLogs) {
         parts.log.write(
@@ -69,6 +100,7 @@ export function findLogs(parts: LogParts): { states: LogState[]; aliases: string
         continue;
       }
       states.set(name, state);
+      state.firstSegment = state.segment < 0 ? segment : Math.min(state.firstSegment, segment);
       state.segment = Math.max(state.segment, segment);
     }
   } finally {
@@ -84,6 +116,11 @@ export function findLogs(parts: LogParts): { states: LogState[]; aliases: string
  */
 export function recoverLog(parts: LogParts, state: LogState, isWritable: boolean): boolean {
   if (readLastSegment(parts, state)) return false;
+  if (state.firstSegment > 0 && state.segment === state.firstSegment) {
+    // Trimming leaves a confirmed segment: this one was whole when those below it went.
+    state.damagedSequence = state.count;
+    return false;
+  }
   if (isWritable) parts.storage.remove(segmentPath(state.log, state.segment));
   state.segment--;
   if (state.segment >= 0 && !readLastSegment(parts, state)) state.damagedSequence = 0;

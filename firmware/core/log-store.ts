@@ -4,7 +4,8 @@
  * it is durable. An append changes no directory entry and no sector that holds anything acknowledged.
  * firmware/DESIGN.md "Logs".
  *
- * RAM: `maxLogs` heads, 41 slots of the heap each. One file is open during an append; appends to one log come one after the other.
+ * RAM: `maxLogs` heads, 42 slots of the heap each. One file is open during an append; appends to one log, and trimming it,
+ * come one after the other.
  */
 import { LOG_RECORDS_OFFSET, LOG_SEGMENT_BYTES, SECTOR_BYTES, logSegment } from "../protocol/card-format";
 import { CARD_VERSION, MAX_ENTRY_BYTES, MAX_LISTED_LOGS } from "../protocol/limits";
@@ -20,9 +21,11 @@ import { toHex } from "./hex";
 import { StorageError } from "./io";
 import type { StorageFile } from "./io";
 import { LogReader } from "./log-reader";
-import { findLogs, newLogState, recoverLog } from "./log-recovery";
+import { findLogs, headOf, newLogState, recoverLog } from "./log-recovery";
 import type { LogState } from "./log-recovery";
 import { encodeRecord, recordBytes, segmentPath } from "./log-segment";
+import { LogTrimmer } from "./log-trimmer";
+import type { Trimmed } from "./log-trimmer";
 import { Refusal } from "./refusal";
 import { SerialQueue } from "./serial-queue";
 import { inSlices } from "./slices";
@@ -44,9 +47,12 @@ type Appended = (error: unknown, head?: LogHead) => void;
 export class LogStore {
   readonly #parts: StoreParts;
   readonly #logs = new Map<string, Entry>();
+  readonly #readers = new Set<LogReader>();
+  readonly #trimmer: LogTrimmer;
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
+    this.#trimmer = new LogTrimmer(parts, this.#readers);
   }
 
   get count(): number {
@@ -55,6 +61,15 @@ export class LogStore {
 
   /** Reads the last segment of every log, one a timer turn. Before any room is given out. */
   recover(isWritable: boolean, done: (error?: unknown) => void): void {
+    const find = (error?: unknown): void => {
+      if (error) done(error);
+      else this.findAll(isWritable, done);
+    };
+    if (isWritable) this.#trimmer.finish(find);
+    else find();
+  }
+
+  private findAll(isWritable: boolean, done: (error?: unknown) => void): void {
     let found: LogState[] | undefined;
     let isRemoved = false;
     const step = (): boolean => {
@@ -94,11 +109,33 @@ export class LogStore {
     return { more: names.length > MAX_LISTED_LOGS, logs };
   }
 
-  /** Entries from sequence `from` on; throws Refusal "corrupt", StorageError. Nothing to read: a reader at its end. */
+  /** Entries from sequence `from` on; throws Refusal "notFound" (trimmed), "corrupt", StorageError. Nothing to read: a reader at its end. */
   open(log: Uint8Array, from: number): LogReader {
     const { storage, crypto } = this.#parts;
     const state = this.#logs.get(toHex(log))?.state;
-    return new LogReader({ storage, crypto, state: state ?? newLogState(log), from });
+    return new LogReader({ storage, crypto, state: state ?? newLogState(log), from, readers: this.#readers });
+  }
+
+  /**
+   * Removes segments that hold only entries below `before`, not the last, nor any that is being read; `done` with the
+   * sequence of the first entry that is left, when that is durable; never inside this call. Keeps `head` until then.
+   */
+  trim(log: Uint8Array, before: number, head: Uint8Array, done: Trimmed): void {
+    const found = this.#logs.get(toHex(log));
+    if (!found || found.state.segment < 0) {
+      throw new Refusal(FailureCode.notFound, "this device does not have this log");
+    }
+    found.queue.run((next) => {
+      const finish: Trimmed = (error, first) => {
+        next();
+        done(error, first);
+      };
+      this.#parts.timers.set(0, () => {
+        attempt(() => {
+          this.#trimmer.trim(found.state, before, head, finish);
+        }, finish);
+      });
+    });
   }
 
   /** `done` when the entry is durable, with the head that it is; never inside this call. Keeps the arrays until then. */
@@ -261,14 +298,4 @@ export class LogStore {
       retry(error);
     }
   }
-}
-
-function headOf(state: LogState): LogHead {
-  if (state.damagedSequence !== undefined) {
-    throw new Refusal(
-      FailureCode.corrupt,
-      `entry ${String(state.damagedSequence)} of this log does not read as it was written`,
-    );
-  }
-  return { count: state.count, head: state.head };
 }

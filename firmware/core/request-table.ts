@@ -15,7 +15,7 @@ import type { RequestOwner } from "./request";
 import type { StartVerb, VerbContext } from "./verb";
 import { startDelete, startHas, startList } from "./verb-blobs";
 import { startGet } from "./verb-get";
-import { startLogAppend, startLogHead, startLogList, startLogRead } from "./verb-logs";
+import { startLogAppend, startLogHead, startLogList, startLogRead, startLogTrim } from "./verb-logs";
 import { startPut } from "./verb-put";
 import { startStatus } from "./verb-status";
 
@@ -30,6 +30,7 @@ const STARTS: Record<number, StartVerb> = {
   [verbs.logAppend.type]: startLogAppend,
   [verbs.logRead.type]: startLogRead,
   [verbs.logList.type]: startLogList,
+  [verbs.logTrim.type]: startLogTrim,
 };
 
 export interface RequestTableOptions {

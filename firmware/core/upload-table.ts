@@ -3,10 +3,12 @@
  * The `uploads` file: which blobs may be on the card without being acknowledged. A blob's id is durable in a slot
  * before its file is created and before it is removed, so that the next boot looks at it before any room is given out.
  *
- * Slots 0..MAX_UPLOADS-2 are for uploads; the last is for the removal of stored blobs, one at a time.
+ * Slots 0..MAX_UPLOADS-2 are for uploads; the last is for the removal of stored blobs, one at a time. One more sector
+ * names the log segment that is being removed, for the same reason.
  * RAM: MAX_UPLOADS small objects. One file stays open.
  */
-import { SECTOR_BYTES, uploadSlot } from "../protocol/card-format";
+import { SECTOR_BYTES, logTrim, uploadSlot } from "../protocol/card-format";
+import type { LogTrim } from "../protocol/card-format";
 import { MAX_UPLOADS } from "../protocol/limits";
 import { attempt } from "./attempt";
 import { readSector, sectorOf } from "./card-sector";
@@ -26,13 +28,15 @@ export interface Slot {
 }
 
 export const UPLOADS_PATH = "uploads";
-export const UPLOADS_BYTES = MAX_UPLOADS * SECTOR_BYTES;
+const TRIM_OFFSET = MAX_UPLOADS * SECTOR_BYTES;
+export const UPLOADS_BYTES = TRIM_OFFSET + SECTOR_BYTES;
 
 export class UploadTable {
   readonly #file: StorageFile;
   readonly isWritable: boolean;
   readonly #slots: Slot[] = [];
   readonly #removalSlot: Slot;
+  #trim: LogTrim | undefined;
   /** Bound: one entry for each slot and each request. */
   #waiting: ((error?: StorageError) => void)[] = [];
   /** Those whose flush is under way. */
@@ -55,6 +59,7 @@ export class UploadTable {
       slot.generation = found.generation;
       this.#generation = Math.max(this.#generation, found.generation);
     }
+    this.#trim = readSector(this.#file, TRIM_OFFSET, logTrim);
     this.#removalSlot = this.#slots[MAX_UPLOADS - 1] as Slot;
     // Shows a write-protected card before anybody relies on it.
     if (this.isWritable && this.#removalSlot.state === "free") {
@@ -112,13 +117,35 @@ export class UploadTable {
   release(slot: Slot): void {
     slot.state = "free";
     slot.hexId = "";
+    this.erase(slot.index * SECTOR_BYTES);
+  }
+
+  private erase(offsetBytes: number): void {
     if (!this.isWritable || this.#isClosed) return;
     attempt(
       () => {
-        this.#file.write(new Uint8Array(SECTOR_BYTES), slot.index * SECTOR_BYTES);
+        this.#file.write(new Uint8Array(SECTOR_BYTES), offsetBytes);
       },
       () => undefined,
     );
+  }
+
+  /** The log segment whose removal was begun and is not known to be durable. */
+  get trim(): LogTrim | undefined {
+    return this.#trim;
+  }
+
+  /** Writes the intent to remove a segment; `done` when it is durable. The one before has been released. */
+  claimTrim(trim: LogTrim, done: (error?: StorageError) => void): void {
+    this.#trim = trim;
+    this.#file.write(sectorOf(logTrim, trim), TRIM_OFFSET);
+    this.sync(done);
+  }
+
+  /** The removal is durable. As with `release`, the zeros need no flush: the next boot would find nothing to remove. */
+  releaseTrim(): void {
+    this.#trim = undefined;
+    this.erase(TRIM_OFFSET);
   }
 
   /**

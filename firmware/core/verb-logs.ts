@@ -61,6 +61,15 @@ export const startLogRead: StartVerb = (context, body, reply) => {
   };
 };
 
+export const startLogTrim: StartVerb = (context, body, reply) => {
+  const { log, before, head } = decode(verbs.logTrim.request, body);
+  context.card.logs.trim(log, before, head, (error, first) => {
+    if (first === undefined) reply.fail(error);
+    else reply.answer(verbs.logTrim, { first });
+  });
+  return undefined;
+};
+
 export const startLogList: StartVerb = (context, body, reply) => {
   const { after } = decode(verbs.logList.request, body);
   reply.answer(verbs.logList, context.card.logs.list(after));

@@ -3,7 +3,7 @@
  * What is on the card, byte by byte. SPEC.md "Card"; firmware/DESIGN.md argues why it survives the plug.
  *
  *   card              marker sector: this card is initialised
- *   uploads           MAX_UPLOADS sectors: which blobs are being uploaded
+ *   uploads           MAX_UPLOADS sectors: which blobs are being uploaded; then one: the log segment being removed
  *   blobs/ab/<id>     blob file: 4096 bytes of header sectors, then the blob's bytes
  *   logs/<id>-<n>     segment n of a log: header sector, then records, each from a sector of its own
  *
@@ -57,6 +57,13 @@ export const uploadSlot = sector<UploadSlot>("CFup", {
   sizeBytes: u53,
   generation: u53,
 });
+
+/** The segment of a log that is on its way out; anything without a valid CRC: none is. */
+export interface LogTrim {
+  log: Uint8Array;
+  segment: number;
+}
+export const logTrim = sector<LogTrim>("CFtr", { log: fixed(HASH_BYTES), segment: u32 });
 
 export interface BlobIdentity {
   version: number;

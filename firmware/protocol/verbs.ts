@@ -183,6 +183,16 @@ export const verbs = {
       logs: list(record<LogHead & { log: Uint8Array }>({ log: id, ...logHead }), MAX_LISTED_LOGS),
     }),
   ),
+  /**
+   * Entries with a sequence below `before` are not needed any more; `head` has to be the hash of the log's last entry,
+   * else failure `logConflict`. Answers with the sequence of the first entry that the device still has.
+   */
+  logTrim: verb<{ log: Uint8Array; before: number; head: Uint8Array }, { first: number }>(
+    "logTrim",
+    20,
+    record({ log: id, before: u53, head: id }),
+    record({ first: u53 }),
+  ),
 } as const;
 
 /**

@@ -8,7 +8,7 @@ import { PayloadKind } from "../../firmware/protocol/session";
 import { FailureCode } from "../../firmware/protocol/verbs";
 import type { ExitStatusName } from "../exit-status";
 import { Refusal } from "../refusal";
-import { DeviceClient, LogConflict } from "./device-client";
+import { DeviceClient, LogConflict, LogTrimmed } from "./device-client";
 import type { DeviceClientOptions } from "./device-client";
 import { MemoryStore } from "./testing/memory-device";
 import { testCertificates } from "./testing/test-identities";
@@ -181,6 +181,66 @@ describe("DeviceClient", () => {
       stored.entries.push(Buffer.from("x"));
       await refuses(client.logRead(log, 0), "logTampered");
       await refuses((await open()).logRead(log, 0), "logTampered");
+    });
+
+    it("trims until the device gets no further, and reads on from what is left", async () => {
+      const client = await open();
+      let head: Uint8Array = NO_ENTRY;
+      const heads: Uint8Array[] = [];
+      for (let i = 0; i < 30; i++) {
+        head = (await client.logAppend(log, head, Buffer.from(`entry ${String(i)}`))).head;
+        heads.push(head);
+      }
+      store.trimmedAtOnce = 4;
+      assert.equal(await client.logTrim(log, 0, head), 0);
+      assert.equal(await client.logTrim(log, 15, head), 15);
+      assert.equal(await client.logTrim(log, 30, head), 29);
+      assert.equal(await client.logTrim(log, 0, head), 29);
+      await assert.rejects(client.logTrim(log, 29, heads[3] ?? head), LogConflict);
+      await refuses(client.logTrim(log, 31, head), "protocolViolation");
+      await refuses(client.logTrim(randomBytes(32), 0, head), "missingBlob");
+      const fresh = await open();
+      await assert.rejects(fresh.logRead(log, 0), LogTrimmed);
+      await assert.rejects(fresh.logRead(log, 29), LogTrimmed, "verifies nothing that it was not told");
+      const { entries, count } = await fresh.logRead(log, 29, heads[28]);
+      assert.deepEqual([entries.length, count], [1, 30]);
+      await refuses(fresh.logRead(log, 29, heads[27]), "logTampered");
+      await fresh.logAppend(log, head, Buffer.from("goes on"));
+    });
+
+    it("trims again when the answer was lost, and tells when the log has gone on meanwhile", async () => {
+      const client = await open({ patienceMs: 5000 });
+      let head: Uint8Array = NO_ENTRY;
+      for (const text of ["a", "b", "c"]) head = (await client.logAppend(log, head, Buffer.from(text))).head;
+      const stored = store.logs.get(hex(log));
+      assert.ok(stored);
+      let losses = 0;
+      let isArmed = true;
+      let isFollowed = false;
+      peer.tamper = (frame, direction, link) => {
+        if (
+          !isArmed ||
+          direction !== "toClient" ||
+          frame.type !== FrameType.data ||
+          stored.first === undefined
+        )
+          return [frame];
+        isArmed = false;
+        losses++;
+        if (isFollowed) {
+          stored.entries.push(Buffer.from("other"));
+          stored.head = idOf(stored.head, Buffer.from("other"));
+        }
+        link.destroy();
+        return [];
+      };
+      assert.equal(await client.logTrim(log, 1, head), 1);
+      assert.equal(losses, 1);
+      isArmed = true;
+      isFollowed = true;
+      await assert.rejects(client.logTrim(log, 2, head), LogConflict);
+      assert.equal(losses, 2);
+      assert.equal(await client.logTrim(log, 0, stored.head), 2);
     });
 
     it("appends once when the answer is lost and another writer goes on", async () => {

@@ -28,7 +28,7 @@ import type { Session } from "./session";
 import { SessionPool } from "./session-pool";
 import type { TrafficStats } from "./traffic-stats";
 
-export { LogConflict } from "./device-failure";
+export { LogConflict, LogTrimmed } from "./device-failure";
 export type { DeviceStatus, LogHead } from "../../firmware/protocol/verbs";
 export type { LogPage } from "./log-reader";
 export type { ClientIdentity, RelayAddress } from "./relay-tls";
@@ -309,10 +309,19 @@ export class DeviceClient {
   /**
    * The entries from sequence `from` to the head, verified against it. `previous` is the hash of the entry before
    * `from`: without it (and unless this client has seen that very head) the log is read from its beginning.
-   * Refusal "logTampered" when the log went back, forked or does not fit its head.
+   * Refusal "logTampered" when the log went back, forked or does not fit its head; LogTrimmed when the device has
+   * forgotten the first of these entries.
    */
   logRead(log: Uint8Array, from: number, previous?: Uint8Array): Promise<LogPage> {
     return this.#logs.read(log, from, previous);
+  }
+
+  /**
+   * Lets the device forget the entries below `before`, segment by segment; returns the sequence of the first entry that
+   * it has left (`before` 0 only asks). `head` is the hash of the log's last entry, else LogConflict. May be repeated.
+   */
+  logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
+    return this.#logs.trim(log, before, head);
   }
 
   /** All logs of the device, ascending. */

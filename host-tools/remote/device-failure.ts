@@ -26,6 +26,16 @@ export class LogConflict extends Error {
   override readonly name = "LogConflict";
 }
 
+/** The device has forgotten the entry that was asked for, as it was told to: read on from a checkpoint, or elsewhere. */
+export class LogTrimmed extends Refusal {
+  constructor(device: string, options: { cause?: unknown } = {}) {
+    super("missingBlob", `${device} has only the later entries of a log`, {
+      hint: "Its beginning was trimmed when a checkpoint had taken its place: read on from there, or use another device.",
+      ...options,
+    });
+  }
+}
+
 /** An authenticated answer that makes no sense, or bulk that does not fit it. */
 export function wrongAnswer(device: string, what: string, cause?: unknown): Refusal {
   return new Refusal("protocolViolation", `${device} answers with ${what}`, {

@@ -8,7 +8,14 @@ import { FailureCode, verbs } from "../../firmware/protocol/verbs";
 import type { LogHead } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { ByteSink } from "./byte-sink";
-import { DeviceFailure, LogConflict, failureRefusal, requireHash, wrongAnswer } from "./device-failure";
+import {
+  DeviceFailure,
+  LogConflict,
+  LogTrimmed,
+  failureRefusal,
+  requireHash,
+  wrongAnswer,
+} from "./device-failure";
 import { LogMemory, isSame, parseEntries, readChain, tampered } from "./log-reader";
 import type { LogPage } from "./log-reader";
 import { nodeCrypto } from "./node-crypto";
@@ -74,7 +81,8 @@ export class DeviceLogs {
   /**
    * The entries from sequence `from` to the head, verified against it. `previous` is the hash of the entry before
    * `from`: without it (and unless this client has seen that very head) the log is read from its beginning.
-   * Refusal "logTampered" when the log went back, forked or does not fit its head.
+   * Refusal "logTampered" when the log went back, forked or does not fit its head; LogTrimmed when the device has
+   * forgotten the first of these entries.
    */
   async read(log: Uint8Array, from: number, previous?: Uint8Array): Promise<LogPage> {
     requireHash(log);
@@ -120,8 +128,51 @@ export class DeviceLogs {
     }
   }
 
-  #readPage(log: Uint8Array, from: number): Promise<LogPage> {
-    return this.#pool.ask(async (session) => {
+  /**
+   * Lets the device forget the entries below `before`, segment by segment; returns the sequence of the first entry that
+   * it has left (`before` 0 only asks). `head` is the hash of the log's last entry, else LogConflict. May be repeated.
+   */
+  async trim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
+    requireHash(log);
+    requireHash(head);
+    if (!Number.isSafeInteger(before) || before < 0)
+      throw new RangeError(`before: expected a sequence number, got ${String(before)}`);
+    // A device removes a bounded number of segments at once: it is asked until it gets no further.
+    for (let known = -1; ;) {
+      const { first } = await this.#trimOnce(log, before, head);
+      if (first <= known || first >= before) return first;
+      known = first;
+    }
+  }
+
+  async #trimOnce(log: Uint8Array, before: number, head: Uint8Array): Promise<{ first: number }> {
+    try {
+      return await this.#pool.run((session) => session.request(verbs.logTrim, { log, before, head }));
+    } catch (error) {
+      if (!(error instanceof DeviceFailure)) throw error;
+      if (error.code === FailureCode.logConflict)
+        throw new LogConflict(`the log on ${this.#device} has another last entry`, { cause: error });
+      if (error.code === FailureCode.notFound)
+        throw new Refusal("missingBlob", `${this.#device} does not have this log`, {
+          hint: "There is nothing to trim: it was never written there, or the card is another one.",
+          cause: error,
+        });
+      throw failureRefusal(error);
+    }
+  }
+
+  async #readPage(log: Uint8Array, from: number): Promise<LogPage> {
+    try {
+      return await this.#askPage(log, from);
+    } catch (error) {
+      if (error instanceof DeviceFailure && error.code === FailureCode.notFound)
+        throw new LogTrimmed(this.#device, { cause: error });
+      throw error instanceof DeviceFailure ? failureRefusal(error) : error;
+    }
+  }
+
+  #askPage(log: Uint8Array, from: number): Promise<LogPage> {
+    return this.#pool.run(async (session) => {
       const sink = new ByteSink(PAGE_BYTES);
       const request = { log, from, limitBytes: PAGE_BYTES };
       const { count, head, entries } = await session.request(verbs.logRead, request, {
@@ -141,7 +192,14 @@ export class DeviceLogs {
     const isKnown = known !== undefined && isSame(known.head, previous);
     const from = isKnown ? known.count : 0;
     let at = isKnown ? previous : NO_ENTRY;
-    const { entries } = await this.read(log, from, at);
+    let entries: Uint8Array[];
+    try {
+      ({ entries } = await this.read(log, from, at));
+    } catch (error) {
+      // Nobody can tell from what is left: a conflict like any other, and its reader will find the entry.
+      if (error instanceof LogTrimmed) return undefined;
+      throw error;
+    }
     for (const [i, entry] of entries.entries()) {
       at = entryHash(nodeCrypto, at, entry);
       if (isSame(at, hash)) return from + i + 1;

@@ -7,7 +7,7 @@ import { NO_ENTRY } from "../../firmware/protocol/log-chain";
 import { makeRevocationList, revoke } from "../certs/revocation-list";
 import { readCertificate } from "../certs/certificate-facts";
 import { Refusal } from "../refusal";
-import { DeviceClient, LogConflict } from "./device-client";
+import { DeviceClient, LogConflict, LogTrimmed } from "./device-client";
 import type { DeviceClientOptions } from "./device-client";
 import { RelayConnection } from "./relay-connection";
 import { RealDevice, RealRelay } from "./testing/real-devices";
@@ -106,6 +106,35 @@ for (const [what, limits] of [
       assert.equal((await (await open()).logRead(log, 55)).entries.length, 5);
       await assert.rejects(client.logAppend(log, NO_ENTRY, randomBytes(3)), LogConflict);
       assert.ok((await client.logList()).some(({ count }) => count === 60));
+    });
+
+    it("forgets the beginning of a log, and reads what is left of it", async () => {
+      const client = await open();
+      const log = randomBytes(32);
+      const heads: Uint8Array[] = [];
+      for (let i = 0; i < 60; i++)
+        heads.push((await client.logAppend(log, heads.at(-1) ?? NO_ENTRY, randomBytes(3000))).head);
+      const head = heads[59] ?? NO_ENTRY;
+      assert.equal(await client.logTrim(log, 0, head), 0);
+      const first = await client.logTrim(log, 50, head);
+      assert.ok(first > 21 && first <= 50, String(first));
+      assert.equal(await client.logTrim(log, 50, head), first);
+      assert.equal(await (await open()).logTrim(log, 0, head), first);
+      await assert.rejects(client.logTrim(log, 59, heads[58] ?? NO_ENTRY), LogConflict);
+      assert.equal(await kindOf(client.logTrim(randomBytes(32), 0, head)), "missingBlob");
+
+      await device.stop();
+      await device.start();
+      const fresh = await open();
+      await assert.rejects(fresh.logRead(log, 0), LogTrimmed);
+      await assert.rejects(fresh.logRead(log, first - 1, heads[first - 2]), LogTrimmed);
+      for (const from of [first, 55]) {
+        const { count, entries } = await fresh.logRead(log, from, heads[from - 1]);
+        assert.deepEqual([count, entries.length], [60, 60 - from]);
+      }
+      assert.equal(await kindOf(fresh.logRead(log, first, heads[first])), "logTampered");
+      assert.deepEqual(await fresh.logHead(log), { count: 60, head });
+      assert.equal((await fresh.logAppend(log, head, randomBytes(10))).count, 61);
     });
 
     it("serves several clients at once", async () => {

@@ -5,7 +5,8 @@
  *
  * Contract: `put` returns only when the blob is whole, verified and durable, and goes on where an earlier, interrupted
  * `put` of the same id stopped. `get` answers with at most the bytes asked for, fewer only at the end of the blob.
- * `logAppend` appends only when `previous` is the hash of the log's last entry. Failures are thrown as `Refusal`.
+ * `logAppend` appends only when `previous` is the hash of the log's last entry. Failures are thrown as `Refusal`;
+ * another head than the caller named as `LogConflict`.
  * Nothing that comes back is trusted: every blob, chunk and entry is verified by its reader.
  */
 
@@ -43,7 +44,15 @@ export interface BlobDevice {
   delete(ids: readonly Uint8Array[]): Promise<number>;
   logHead(log: Uint8Array): Promise<LogHead>;
   logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead>;
-  /** Entries from sequence `from` on (at least one when there is one); `previous` is the hash of the entry before them. */
+  /**
+   * Entries from sequence `from` on (at least one when there is one); `previous` is the hash of the entry before them.
+   * Throws LogTrimmed when the device has forgotten the entry `from`.
+   */
   logRead(log: Uint8Array, from: number, previous: Uint8Array): Promise<LogHead & { entries: Uint8Array[] }>;
+  /**
+   * Lets the device forget entries below `before`, as many as it can do without; answers with the sequence of the first
+   * that it has left (`before` 0 only asks). `head` has to be the hash of the log's last entry. Count and head stay.
+   */
+  logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number>;
   logList(): Promise<(LogHead & { log: Uint8Array })[]>;
 }

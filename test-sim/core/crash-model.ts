@@ -28,9 +28,13 @@ export class CrashRun {
   readonly #sent = new Map<string, number>();
   readonly #entries = new Map<string, Uint8Array[]>();
   #openEntry: { log: string; entry: Uint8Array } | undefined;
+  /** What each log was asked to forget, and what it said is left. */
+  readonly #trims = new Map<string, { before: number; first: number }>();
 
-  constructor(bench: StoreBench) {
+  /** `before`: a run that ended well on the card of which this one has a copy. */
+  constructor(bench: StoreBench, before?: CrashRun) {
     this.bench = bench;
+    if (before) for (const [log, entries] of before.#entries) this.#entries.set(log, [...entries]);
   }
 
   /** Runs until it is through or the power goes; true when it went. */
@@ -102,6 +106,21 @@ export class CrashRun {
     this.#openEntry = undefined;
   }
 
+  /** Forgets what is below `before`, as far as whole segments go. */
+  trim(log: number, before: number): void {
+    const id = sha256(Uint8Array.of(log));
+    const hex = hexOf(id);
+    const entries = this.#entries.get(hex) ?? [];
+    const asked = this.#trims.get(hex) ?? { before: 0, first: 0 };
+    this.#trims.set(hex, asked);
+    asked.before = Math.max(asked.before, before);
+    const outcome = this.bench.trim(id, before, headOf(entries));
+    this.#checkPower();
+    if (typeof outcome !== "number") throw outcome ?? new Error("trim did not answer");
+    assert.ok(outcome >= asked.first && outcome <= asked.before, `entries from ${String(outcome)} are left`);
+    asked.first = outcome;
+  }
+
   /** After a reboot. */
   check(): void {
     const { bench } = this;
@@ -159,14 +178,35 @@ export class CrashRun {
   #checkLogs(): void {
     for (const [log, entries] of this.#entries) {
       const id = new Uint8Array(Buffer.from(log, "hex"));
-      const found = this.bench.entries(id);
       const { count, head } = this.bench.logs.head(id);
-      assert.equal(found.length, count);
       if (count === entries.length + 1 && this.#openEntry?.log === log) entries.push(this.#openEntry.entry);
-      assert.deepEqual(found.map(hexOf), entries.map(hexOf), "entries of the log");
+      assert.equal(count, entries.length);
       assert.equal(hexOf(head), hexOf(headOf(entries)));
+      const first = this.#checkTrimmed(id);
+      const found = this.bench.entries(id, first);
+      assert.deepEqual(found.map(hexOf), entries.slice(first).map(hexOf), "entries of the log");
     }
     this.#openEntry = undefined;
+  }
+
+  /** Where the log begins now: not before what was answered once, not after what may be forgotten. */
+  #checkTrimmed(id: Uint8Array): number {
+    const asked = this.#trims.get(hexOf(id));
+    if (!asked) return 0;
+    const first = this.bench.trim(id, 0);
+    assert.ok(typeof first === "number", String(first));
+    assert.ok(
+      first >= asked.first && first <= asked.before,
+      `the log begins at ${String(first)}, not within ${String(asked.first)}..${String(asked.before)}`,
+    );
+    asked.first = first;
+    if (first > 0) {
+      assert.throws(
+        () => this.bench.entries(id, first - 1),
+        (error) => error instanceof Refusal && error.code === FailureCode.notFound,
+      );
+    }
+    return first;
   }
 
   /** Every file is one whose creation was confirmed: anything else may share clusters with what is made next. */

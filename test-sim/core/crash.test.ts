@@ -46,14 +46,39 @@ function fullCard(run: CrashRun): void {
   run.put(16, 4000);
 }
 
-function cutEverywhere(name: string, script: (run: CrashRun) => void, card = CARD): void {
+/** Two logs of four and two segments, 21 entries each; the last of the first log is full. */
+function longLogs(run: CrashRun): void {
+  for (let i = 0; i < 84; i++) run.append(1, 100 + i, 3000);
+  for (let i = 0; i < 24; i++) run.append(2, 200 + i, 3000);
+}
+
+/** Logs that forget their beginnings, with other work in between on the room that comes free. */
+function trimming(run: CrashRun): void {
+  run.trim(1, 45);
+  run.put(1, 4000);
+  run.append(1, 190, 3000);
+  run.trim(2, 24);
+  run.delete(1, 4000);
+  run.trim(1, 84);
+  run.append(2, 191, 10);
+  run.put(2, 9000, { stopAt: 5000 });
+  run.trim(1, 85);
+}
+
+function cutEverywhere(
+  name: string,
+  script: (run: CrashRun) => void,
+  { card = CARD, prepare }: { card?: typeof CARD; prepare?: (run: CrashRun) => void } = {},
+): void {
   const isEvicting = card === SMALL_CARD;
   it(name, function () {
     this.timeout(300_000);
-    const initialised = new StoreBench(card).simCard;
+    const prepared = new CrashRun(new StoreBench(card));
+    prepare?.(prepared);
+    const start = prepared.bench.simCard;
     for (let seed = 1; seed <= SEEDS; seed++) {
       if (only && only[0] !== seed) continue;
-      const whole = new CrashRun(benchOf(initialised, card, seed));
+      const whole = new CrashRun(benchOf(start, card, seed), prepared);
       const before = whole.bench.simCard.writes;
       whole.script(script);
       whole.finish(isEvicting);
@@ -61,7 +86,8 @@ function cutEverywhere(name: string, script: (run: CrashRun) => void, card = CAR
       for (let write = 1; write <= writes; write++) {
         if (only && only[1] !== write) continue;
         replayable(name, seed, write, () => {
-          cutOnce(benchOf(initialised, card, seed * 100_000 + write), script, { seed, write, isEvicting });
+          const run = new CrashRun(benchOf(start, card, seed * 100_000 + write), prepared);
+          cutOnce(run, script, { seed, write, isEvicting });
         });
       }
     }
@@ -73,11 +99,11 @@ function benchOf(simCard: SimCard, card: typeof CARD, seed: number): StoreBench 
 }
 
 function cutOnce(
-  bench: StoreBench,
+  run: CrashRun,
   script: (run: CrashRun) => void,
   { seed, write, isEvicting }: { seed: number; write: number; isEvicting: boolean },
 ): void {
-  const run = new CrashRun(bench);
+  const { bench } = run;
   bench.simCard.cutAtWrite(write);
   run.script(script);
   const random = new SeededRandom(seed * 7919 + write);
@@ -108,7 +134,8 @@ function replayable(name: string, seed: number, write: number, action: () => voi
 
 describe("a power cut at every write", () => {
   cutEverywhere("of storing, resuming, deleting and appending", everything);
-  cutEverywhere("of a full card that evicts", fullCard, SMALL_CARD);
+  cutEverywhere("of a full card that evicts", fullCard, { card: SMALL_CARD });
+  cutEverywhere("of trimming logs", trimming, { prepare: longLogs });
 
   it("of a card being initialised leaves one that can be initialised", function () {
     this.timeout(300_000);

@@ -210,6 +210,20 @@ export class StoreBench {
     return outcome;
   }
 
+  /** The sequence of the first entry that is left. */
+  trim(
+    log: Uint8Array,
+    before: number,
+    head: Uint8Array = this.logs.head(log).head,
+  ): number | Refusal | undefined {
+    let outcome: number | Refusal | undefined;
+    this.logs.trim(log, before, head, (error, first) => {
+      outcome = first ?? refusalOf(error);
+    });
+    this.turns.run();
+    return outcome;
+  }
+
   entries(log: Uint8Array, from = 0): Uint8Array[] {
     const reader = this.logs.open(log, from);
     const entries: Uint8Array[] = [];

@@ -16,6 +16,7 @@ import {
   encodeSector,
   logRecord,
   logSegment,
+  logTrim,
   uploadSlot,
 } from "../../firmware/protocol/card-format";
 import { DataError } from "../../firmware/protocol/data-error";
@@ -125,6 +126,7 @@ function allCodecs(): Map<string, Codec> {
     ["card.blobCommit", ofSector(blobCommit)],
     ["card.logSegment", ofSector(logSegment)],
     ["card.logRecord", ofSector(logRecord)],
+    ["card.logTrim", ofSector(logTrim)],
   ]);
   for (const verb of Object.values(verbs)) {
     codecs.set(`${verb.name}.request`, ofField(verb.request as Field<unknown>));

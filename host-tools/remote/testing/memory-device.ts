@@ -38,7 +38,9 @@ export class MemoryStore {
   readonly name: string;
   readonly blobs = new Map<string, Buffer>();
   readonly partials = new Map<string, Partial>();
-  readonly logs = new Map<string, { entries: Uint8Array[]; head: Uint8Array }>();
+  readonly logs = new Map<string, { entries: Uint8Array[]; head: Uint8Array; first?: number }>();
+  /** Entries forgotten at most for one request to trim. */
+  trimmedAtOnce = Infinity;
   readonly secret = randomBytes(32);
   maxRequests = 4;
   /** Takes bytes and forgets them, so that a bench measures the client. */
@@ -173,7 +175,10 @@ export class MemoryDevice {
       return;
     }
     const { log } = value as { log: Uint8Array };
-    const found = logs.get(hex(log)) ?? { entries: [], head: NO_ENTRY };
+    const found: { entries: Uint8Array[]; head: Uint8Array; first?: number } = logs.get(hex(log)) ?? {
+      entries: [],
+      head: NO_ENTRY,
+    };
     const headOf = (): { count: number; head: Uint8Array } => ({
       count: found.entries.length,
       head: found.head,
@@ -194,8 +199,25 @@ export class MemoryDevice {
         logs.set(hex(log), found);
       }
       this.#answer(verbs.logAppend, request, headOf());
+    } else if (name === "logTrim") {
+      const { before, head } = value as { before: number; head: Uint8Array };
+      const { first = 0, entries } = found;
+      if (entries.length === 0) this.#fail(request, FailureCode.notFound);
+      else if (hex(head) !== hex(found.head)) this.#fail(request, FailureCode.logConflict);
+      else if (before > entries.length) this.#fail(request, FailureCode.badRequest);
+      else {
+        found.first = Math.max(
+          first,
+          Math.min(before, entries.length - 1, first + this.#store.trimmedAtOnce),
+        );
+        this.#answer(verbs.logTrim, request, { first: found.first });
+      }
     } else {
       const { from, limitBytes } = value as { from: number; limitBytes: number };
+      if (from < (found.first ?? 0)) {
+        this.#fail(request, FailureCode.notFound, "trimmed");
+        return;
+      }
       const pieces: Buffer[] = [];
       let bytes = 0;
       let entries = 0;

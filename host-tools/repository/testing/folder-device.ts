@@ -98,6 +98,17 @@ export class FolderDevice implements BlobDevice {
     return Promise.resolve({ ...headOf(entries), entries: entries.slice(from) });
   }
 
+  /** May forget, and does not. */
+  logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
+    const entries = this.#entries(log);
+    if (entries.length === 0)
+      return Promise.reject(new Refusal("missingBlob", "the folder does not have this log"));
+    if (Buffer.compare(headOf(entries).head, head) !== 0)
+      return Promise.reject(new LogConflict("another last entry"));
+    if (before > entries.length) return Promise.reject(new RangeError("before: above the log's count"));
+    return Promise.resolve(0);
+  }
+
   logList(): Promise<(LogHead & { log: Uint8Array })[]> {
     const logs = readdirSync(join(this.#folder, "logs")).map((name) => Buffer.from(name, "hex"));
     return Promise.resolve(logs.map((log) => ({ log, ...headOf(this.#entries(log)) })));

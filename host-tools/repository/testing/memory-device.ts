@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { Refusal } from "../../refusal";
-import { LogConflict } from "../../remote/device-failure";
+import { LogConflict, LogTrimmed } from "../../remote/device-failure";
 import type { BlobDevice, BlobDeviceStatus, LogHead, PutResult } from "../blob-device";
 
 const NO_ENTRY = Buffer.alloc(32);
@@ -11,6 +11,8 @@ const NO_ENTRY = Buffer.alloc(32);
 interface StoredLog {
   id: Uint8Array;
   entries: Uint8Array[];
+  /** Those below were trimmed; 0 when it is not there. */
+  first?: number;
 }
 
 export class MemoryDevice implements BlobDevice {
@@ -110,8 +112,22 @@ export class MemoryDevice implements BlobDevice {
 
   async logRead(log: Uint8Array, from: number): Promise<LogHead & { entries: Uint8Array[] }> {
     await this.#call("logRead");
-    const entries = this.logs.get(hex(log))?.entries ?? [];
+    const stored = this.logs.get(hex(log));
+    const entries = stored?.entries ?? [];
+    if (from < (stored?.first ?? 0)) throw new LogTrimmed(this.name);
     return { ...headOf(entries), entries: entries.slice(from) };
+  }
+
+  async logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
+    const cut = await this.#call("logTrim");
+    const stored = this.logs.get(hex(log));
+    if (!stored) throw new Refusal("missingBlob", `${this.name} does not have this log`);
+    if (Buffer.compare(headOf(stored.entries).head, head) !== 0) throw new LogConflict("another last entry");
+    if (before > stored.entries.length) throw new RangeError("before: above the log's count");
+    stored.first = Math.max(stored.first ?? 0, Math.min(before, stored.entries.length - 1));
+    // Trimmed, and the answer lost.
+    if (cut) throw lost();
+    return stored.first;
   }
 
   async logList(): Promise<(LogHead & { log: Uint8Array })[]> {

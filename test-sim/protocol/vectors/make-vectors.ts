@@ -294,6 +294,12 @@ message(
   { more: false, logs: [{ log: bytes(ID), count: 5, head: bytes(OTHER) }] },
   [u8("more", 0), u16("count", 1), raw("log", ID), u64("count", 5), raw("head", OTHER)],
 );
+message("log trim", "logTrim.request", { log: bytes(ID), before: 4096, head: bytes(OTHER) }, [
+  raw("log", ID),
+  u64("before", 4096),
+  raw("head", OTHER),
+]);
+message("log trim: what is left", "logTrim.answer", { first: 4090 }, [u64("first", 4090)]);
 message("failure: card full", "failure", { code: 4, text: "the card is full" }, [
   u16("code", 4),
   ...text("text", "the card is full"),
@@ -372,6 +378,12 @@ const messages: MessageVectors = {
     },
     { name: "101 ids", codec: "delete.request", bytes: "0065" + ID.repeat(101), error: "range" },
     { name: "65 devices", codec: "link.devices", bytes: "00" + "0041" + ff(100), error: "range" },
+    {
+      name: "log trim before 2^53",
+      codec: "logTrim.request",
+      bytes: ID + "0020000000000000" + OTHER,
+      error: "range",
+    },
     { name: "a flag of 2", codec: "put.answer", bytes: "02", error: "range" },
     { name: "a number of 2^53", codec: "putReady", bytes: "0020000000000000", error: "range" },
     { name: "one byte too many", codec: "link.close", bytes: "000300", error: "long" },
@@ -681,6 +693,10 @@ sector(
     u32('entryCrc: zlib\'s CRC-32 of "123456789"', crc32(Buffer.from("123456789"))),
   ],
 );
+sector("log segment being removed", "card.logTrim", "CFtr", { log: bytes(ID), segment: 258 }, [
+  raw("log", ID),
+  raw("u32 segment, by hand", "00000102"),
+]);
 const withCrc = (hex: string): string => hex + hexOf([u32("", crc32(Buffer.from(hex, "hex")))]);
 const card: CardVectors = {
   ...header("Sectors of the card."),
@@ -711,6 +727,7 @@ const card: CardVectors = {
       bytes: withCrc(utf8("CFlr") + UPLOAD + "0000000000000000" + OTHER + "0c01" + "00000000"),
       error: "range",
     },
+    { name: "no segment being removed", codec: "card.logTrim", bytes: "00".repeat(512), error: "checksum" },
     { name: "nothing", codec: "card.marker", bytes: "", error: "short" },
   ],
 };
