@@ -5,6 +5,7 @@
  */
 import { benchHeap } from "./heap";
 import { benchIdle } from "./idle";
+import { benchLatency } from "./latency";
 import { benchPeers } from "./peers";
 import { benchPush } from "./push";
 import { benchTree } from "./tree";
@@ -19,6 +20,7 @@ const benches: Record<string, () => Promise<void>> = {
   push: () => benchPush({ mebibytes: isQuick ? 256 : 1024, runs: 3, print }),
   tree: () => benchTree({ counts: isQuick ? [200, 2000] : [2000, 20_000], print }),
   heap: () => benchHeap({ mebibytes: isQuick ? [1, 64] : [1, 1024], print }),
+  latency: () => benchLatency({ files: isQuick ? 10_000 : 100_000, runs: 5, print }),
   peers: () => benchPeers({ mebibytes: isQuick ? 256 : 1024, runs: isQuick ? 1 : 3, print }),
   idle: () => benchIdle({ devices: isQuick ? 100 : 1000, runs: 3, print }),
 };
