@@ -119,9 +119,13 @@ export function removeLeftovers(folder: ByteString): void {
   }
 }
 
+/** Random once and then counted: asking for randomness for each of many small files takes longer than sealing them. */
+let nextNumber = randomBytes(6).readUIntBE(0, 6);
+
 function temporaryBeside(path: ByteString): ByteString {
+  nextNumber = (nextNumber + 1) % 2 ** 48;
   const folder = path.slice(0, path.lastIndexOf("/"));
-  return `${folder}/.coffer-${String(process.pid)}-${randomBytes(6).toString("hex")}.part`;
+  return `${folder}/.coffer-${String(process.pid)}-${nextNumber.toString(16).padStart(12, "0")}.part`;
 }
 
 /**

@@ -121,7 +121,7 @@ export class TreePuller {
     let steps: Step[] = [];
     let bytes = 0;
     let chunks = 0;
-    for await (const step of this.#plan(root, this.#root, true)) {
+    for await (const step of this.#plan(root, this.#root, "root")) {
       steps.push(step);
       if (step.step === "pieces") {
         chunks += step.items.length;
@@ -137,8 +137,15 @@ export class TreePuller {
     yield steps;
   }
 
-  async *#plan(entry: TreeEntry, path: ByteString, isRoot: boolean): AsyncGenerator<Step> {
-    const present = this.#look(path, isRoot && entry.type === EntryType.directory);
+  /** `place`: in a folder that is not there yet nothing else can be. */
+  async *#plan(
+    entry: TreeEntry,
+    path: ByteString,
+    place: "root" | "present folder" | "new folder",
+  ): AsyncGenerator<Step> {
+    const isRoot = place === "root";
+    const present =
+      place === "new folder" ? undefined : this.#look(path, isRoot && entry.type === EntryType.directory);
     const clash = present && clashOf(entry, present);
     if (clash !== undefined) {
       const refusal = new Refusal("nameCollision", `${toText(path)}: ${clash}`, {
@@ -155,7 +162,7 @@ export class TreePuller {
       for (const child of children) {
         const childPath = `${path === "/" ? "" : path}/${child.name}`;
         const other = clashes.get(child);
-        if (!other) yield* this.#plan(child, childPath, false);
+        if (!other) yield* this.#plan(child, childPath, present ? "present folder" : "new folder");
         else
           this.#problem(
             childPath,
