@@ -31,6 +31,7 @@ import { TreeEditor, collision } from "./tree-edit";
 import { TreeStore } from "./tree-store";
 import type { Unlocked } from "./unlock";
 
+const CLOCK_TOLERANCE_MS = 10 * 60_000;
 const MIN_PACK_BYTES = 1024 * 1024;
 const MAX_PACK_BYTES = 16 * 1024 * 1024;
 
@@ -177,6 +178,7 @@ export class RepositoryParts {
 
   committer(): Committer {
     if (!this.#writer) throw new Error("committer: before the uploader");
+    this.#checkClock();
     return new Committer({
       keys: this.keys,
       cipher: this.cipher,
@@ -197,6 +199,22 @@ export class RepositoryParts {
   /** This computer's copy of an index blob, when it is whole. */
   keptIndexBlob(id: Uint8Array): Uint8Array | undefined {
     return this.#indexLoader.keptBlob(id);
+  }
+
+  /** Nothing depends on clocks but what people see, and how long a prune waits. */
+  #checkClock(): void {
+    const newest = [...this.logs.logs.values()].reduce<{ timeMs: number; name: string } | undefined>(
+      (found, log) => {
+        const timeMs = log.accepted.at(-1)?.timeMs ?? 0;
+        return timeMs > (found?.timeMs ?? 0) ? { timeMs, name: log.name } : found;
+      },
+      undefined,
+    );
+    if (!newest || newest.timeMs - Date.now() < CLOCK_TOLERANCE_MS) return;
+    this.onWarning(
+      `this computer's clock says ${new Date().toISOString()}, and the newest entry, of ${newest.name}, says ` +
+        `${new Date(newest.timeMs).toISOString()}: one of the two clocks is wrong, and so are times in \`coffer log\``,
+    );
   }
 
   /** After an entry was written. */

@@ -276,6 +276,23 @@ describe("repository", () => {
     );
   });
 
+  it("goes on when the clock was put back, and says so", async () => {
+    const repository = await scratch.open([device]);
+    const realNow = Date.now;
+    try {
+      Date.now = () => realNow() + 86_400_000;
+      await repository.makeDirectory("/tomorrow");
+    } finally {
+      Date.now = realNow;
+    }
+    assert.deepEqual(scratch.warnings, []);
+    await repository.makeDirectory("/today");
+    assert.match(scratch.warnings.join(), /one of the two clocks is wrong/);
+    assert.deepEqual(await names(repository, "/"), ["today", "tomorrow"]);
+    const fresh = await scratch.open([device], { home: scratch.path("fresh") });
+    assert.deepEqual(await names(fresh, "/"), ["today", "tomorrow"]);
+  });
+
   it("refuses sources that are not there, and names that meet", async () => {
     const repository = await scratch.open([device]);
     await assert.rejects(
