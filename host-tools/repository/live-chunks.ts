@@ -34,7 +34,9 @@ export class LiveChunks {
       this.#walked.add(key);
       this.#signal?.throwIfAborted();
     }
-    for await (const id of this.#trees.idsOf(root)) this.#add(id, path);
+    const isFolder = root.type === EntryType.directory;
+    for await (const { id } of isFolder ? this.#trees.chunksOf(root) : this.#trees.chunksOfFile(root))
+      this.#add(id, path);
     if (root.type !== EntryType.directory) return;
     for (const entry of await this.#trees.load(root)) await this.addTree(entry, [...path, entry.name]);
   }

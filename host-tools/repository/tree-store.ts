@@ -128,23 +128,6 @@ export class TreeStore {
     return { kind, id: item.id ?? new Uint8Array(0), read: () => this.#readChunk(kind, item) };
   }
 
-  /** Ids of the chunks that an entry itself consists of: pieces of the file or folder, and lists of them. */
-  async *idsOf(entry: TreeEntry): AsyncGenerator<Uint8Array> {
-    if (entry.type === EntryType.directory) {
-      for await (const { id } of this.chunksOf(entry)) yield id;
-      return;
-    }
-    const lists: Uint8Array[] = [];
-    const loadList = (item: ChunkItem): Promise<Uint8Array> => {
-      if (item.id) lists.push(item.id);
-      return this.#readChunk(ChunkKind.list, item);
-    };
-    for await (const items of contentItems(entry.content, entry.sizeBytes, loadList)) {
-      for (const { id } of items) if (id) yield id;
-      yield* lists.splice(0);
-    }
-  }
-
   #keep(key: string, entries: TreeEntry[], bytes: number): void {
     this.#kept.set(key, { bytes, entries });
     this.#keptBytes += bytes;
