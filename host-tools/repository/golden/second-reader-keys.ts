@@ -113,7 +113,17 @@ function findKeyLog(devices: readonly DeviceContents[]): { repositoryId: Buffer;
   return { repositoryId: found, entries: [...entries.values()] };
 }
 
+/** Undefined for what is passed over. */
 function parseKeyEntry(entry: Buffer, repositoryId: Buffer): Statement | Link | undefined {
+  try {
+    return parseStatementOrLink(entry, repositoryId);
+  } catch (error) {
+    if (error instanceof Refused) return undefined;
+    throw error;
+  }
+}
+
+function parseStatementOrLink(entry: Buffer, repositoryId: Buffer): Statement | Link | undefined {
   const magic = entry.toString("latin1", 0, 4);
   if (magic !== "CFKS" && magic !== "CFKL") return undefined;
   const cursor = new Cursor(entry, "an entry of the key log");

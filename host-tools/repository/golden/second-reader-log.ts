@@ -37,7 +37,7 @@ export interface Entry {
   readonly hash: Buffer;
   readonly lamport: number;
   readonly root: Buffer;
-  readonly index: Buffer | Buffer[] | undefined;
+  readonly index: Buffer | Buffer[];
   readonly detail: Buffer | readonly unknown[];
   readonly devices: readonly string[];
   readonly revoked: readonly LogPoint[];
@@ -177,10 +177,7 @@ function parseBody(
   return {
     lamport: asNumber(lamport),
     root: asBytes(root),
-    index:
-      index === undefined || index instanceof Uint8Array
-        ? index && asBytes(index)
-        : asArray(index).map((id) => asBytes(id, 32)),
+    index: index instanceof Uint8Array ? asBytes(index) : asArray(index).map((id) => asBytes(id, 32)),
     detail: detail instanceof Uint8Array ? asBytes(detail) : asArray(detail),
     devices: devices === undefined ? [] : asArray(devices).map(asText),
     revoked: revoked === undefined ? [] : parsePoints(revoked),

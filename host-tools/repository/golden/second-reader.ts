@@ -34,7 +34,6 @@ export interface KnownPack {
   readonly size: number;
   /** Names of devices that have it. */
   readonly devices: Set<string>;
-  isCondemned: boolean;
 }
 
 export interface Version {
@@ -57,6 +56,8 @@ const treeOperations = ["put", "mkdir", "remove", "move", "set"];
 
 export class SecondReader {
   readonly packs = new Map<string, KnownPack>();
+  /** Ids of packs, and of blobs that no index names. */
+  readonly condemned = new Set<string>();
   readonly versions: readonly Version[];
   /** Names of versions: their ids by name. */
   readonly tags: ReadonlyMap<string, string>;
@@ -122,13 +123,13 @@ export class SecondReader {
 
   #blob(id: string, devices?: ReadonlySet<string>): Buffer | undefined {
     const holders = this.#devices.filter(({ name }) => devices?.has(name) ?? true);
-    const blob = holders.map(({ blobs }) => blobs.get(id)).find((bytes) => bytes !== undefined);
-    check(blob === undefined || hex(sha256(blob)) === id, `blob ${id} is damaged`);
-    return blob;
+    const blobs = holders.flatMap((holder) => holder.blobs.get(id) ?? []);
+    const good = blobs.find((bytes) => hex(sha256(bytes)) === id);
+    check(good !== undefined || blobs.length === 0, `blob ${id} is damaged`);
+    return good;
   }
 
   #indexOf(entry: Entry): IndexedPack[] {
-    if (entry.index === undefined) return [];
     if (Buffer.isBuffer(entry.index)) return parseIndex(entry.index);
     return entry.index.flatMap((id) => {
       const blob = this.#blob(hex(id));
@@ -169,14 +170,13 @@ export class SecondReader {
     for (const { op, fields } of entry.operations) {
       if (op !== "condemn" && op !== "drop" && op !== "lost") continue;
       for (const id of asArray(fields["packs"]).map((bytes) => hex(asBytes(bytes, 32)))) {
-        const pack = this.packs.get(id);
-        if (op === "drop") this.packs.delete(id);
-        else if (op === "lost") pack?.devices.delete(asText(fields["device"]));
-        else if (pack !== undefined) pack.isCondemned = true;
+        if (op === "condemn") this.condemned.add(id);
+        else if (op === "lost") this.packs.get(id)?.devices.delete(asText(fields["device"]));
+        else for (const known of [this.packs, this.condemned]) known.delete(id);
       }
     }
     for (const { id, chunks, size, devices } of this.#indexOf(entry)) {
-      const pack = this.packs.get(id) ?? { chunks, size, devices: new Set<string>(), isCondemned: false };
+      const pack = this.packs.get(id) ?? { chunks, size, devices: new Set<string>() };
       entry.devices
         .filter((_, bit) => (devices & (2 ** bit)) !== 0)
         .forEach((name) => pack.devices.add(name));
