@@ -14,6 +14,7 @@ import type { ChunkIndex, Claim } from "./chunk-index";
 import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
 import type { EntryBody, EntryDetail } from "./log-entry";
 import { compareOrder } from "./entry-order";
+import { refuseNewerVersion } from "./newer-version";
 import { PackFate } from "./pack-fate";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
@@ -184,6 +185,7 @@ export class IndexLoader {
         this.keep(id, blob);
         return packs;
       } catch (error) {
+        refuseNewerVersion(error, `index blob ${name}`);
         if (!(error instanceof DataError) && !(error instanceof Refusal)) throw error;
         if (error instanceof Refusal && error.kind === "interrupted") throw error;
         if (!(error instanceof Refusal && error.kind === "missingBlob"))

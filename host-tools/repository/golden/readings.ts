@@ -18,7 +18,7 @@ export function contentsOf({ name, blobs, logs }: MemoryDevice): DeviceContents 
   return { name, blobs, logs: new Map(entries) };
 }
 
-function secretOf({ kind, value }: GoldenSecret): Secret {
+export function secretOf({ kind, value }: GoldenSecret): Secret {
   return { kind, bytes: Buffer.from(value, kind === "keyfile" ? "hex" : "utf8") };
 }
 

@@ -53,6 +53,7 @@ interface ReadEntry extends Entry {
 }
 
 const treeOperations = ["put", "mkdir", "remove", "move", "set"];
+const otherOperations = ["condemn", "drop", "lost", "tag", "untag", "forget"];
 
 export class SecondReader {
   readonly packs = new Map<string, KnownPack>();
@@ -161,7 +162,11 @@ export class SecondReader {
     return {
       ...entry,
       seen: parsePoints(fields["seen"]),
-      operations: operations.map((one) => ({ op: asText(one["op"]), fields: one })),
+      operations: operations.map((one) => {
+        const op = asText(one["op"]);
+        if (treeOperations.includes(op) || otherOperations.includes(op)) return { op, fields: one };
+        throw new Refused("newerVersion", `an operation "${op}"`);
+      }),
     };
   }
 
