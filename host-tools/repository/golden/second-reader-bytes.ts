@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What the second reader builds on: the notation of docs/repository.md ("HMAC", "GCM", "|"), a cursor over bytes, and
-// checked access to decoded CBOR. Everything here throws `Refused` for bytes that are not as the document says.
+/**
+ * What the second reader builds on: the notation of docs/repository.md ("HMAC", "GCM", "|"), a cursor over bytes, and
+ * checked access to decoded CBOR. Everything here throws `Refused` for bytes that are not as the document says.
+ */
+
 import { createDecipheriv, createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { decode } from "cborg";
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The keys of a repository for the second reader: docs/repository.md, "Keys". From the key logs of devices and one secret
-// to the master keys of all epochs.
+/**
+ * The keys of a repository for the second reader: docs/repository.md, "Keys". From the key logs of devices and one secret
+ * to the master keys of all epochs.
+ */
+
 import { createPrivateKey, createPublicKey, diffieHellman, hkdfSync } from "node:crypto";
 import { hashRaw } from "@node-rs/argon2";
 import {
@@ -87,11 +90,14 @@ export async function openKeys(devices: readonly DeviceContents[], secret: Secre
   const links = parts.filter((part): part is Link => part !== undefined && "sealed" in part);
   statements.sort((a, b) => b.epoch - a.epoch || b.generation - a.generation);
   for (const statement of statements) {
-    const keys = await openStatement(statement, links, repositoryId, secret);
-    if (keys === undefined) continue;
-    const newest = keys.masters.length - 1;
-    const isRemoved = statements.some((other) => other.epoch === newest + 1 && hasFormerMac(other, keys));
-    if (isRemoved) throw new Refused("secret", "this secret was removed");
+    const opened = await openStatement(statement, links, repositoryId, secret);
+    if (opened === undefined) continue;
+    const { keys, slot } = opened;
+    const isRemoval = (other: Statement): boolean =>
+      other.epoch === statement.epoch + 1 &&
+      !other.slots.some(({ publicKey }) => isSame(publicKey, slot.publicKey)) &&
+      hasFormerMac(other, keys);
+    if (statements.some(isRemoval)) throw new Refused("secret", "this secret was removed");
     return keys;
   }
   throw new Refused("secret", "no slot opens with this secret");
@@ -159,7 +165,7 @@ async function openStatement(
   links: readonly Link[],
   repositoryId: Buffer,
   secret: Secret,
-): Promise<Keys | undefined> {
+): Promise<{ keys: Keys; slot: Slot } | undefined> {
   for (const slot of statement.slots) {
     if (slotKinds[slot.kind] !== secret.kind) continue;
     const kek = await keyOfSecret(slot, repositoryId, secret);
@@ -169,7 +175,7 @@ async function openStatement(
     const keys = master && followLinks(statement.epoch, master, links, repositoryId);
     if (keys === undefined || !isGenuine(statement, keys)) continue;
     const anchor = keys.key("key anchor", opened.readUInt16BE(32)).subarray(0, 16);
-    if (isSame(anchor, opened.subarray(34))) return keys;
+    if (isSame(anchor, opened.subarray(34))) return { keys, slot };
   }
   return undefined;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The writers' logs for the second reader: docs/repository.md, "Log entries" and "Revoked writers". What it returns has
-// verified: seal, place, chain, signature, epochs, and that what entries had seen is there.
+/**
+ * The writers' logs for the second reader: docs/repository.md, "Log entries" and "Revoked writers". What it returns has
+ * verified: seal, place, chain, signature, epochs, and that what entries had seen is there.
+ */
+
 import { createPublicKey, verify } from "node:crypto";
 import {
   Cursor,

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Chunks and what is made of them for the second reader: docs/repository.md, "Chunks", "Packs", "Content", "Trees" and
-// the format of "Index".
+/**
+ * Chunks and what is made of them for the second reader: docs/repository.md, "Chunks", "Packs", "Content", "Trees" and
+ * the format of "Index".
+ */
+
 import { isUtf8 } from "node:buffer";
 import { decompress, init } from "@bokuweb/zstd-wasm";
 import {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A reader of repositories written from docs/repository.md alone: it shares nothing with the code beside it, so that where
-// both understand the same bytes, the document is what says how. It holds everything in memory and is made for small
-// repositories. Merging concurrent heads ("Several writers") is not in it: `heads` has one entry when one has seen
-// all others, and its root is the present state; with more than one, each root is what that writer knew, and the state is
-// their merge.
+/**
+ * A reader of repositories written from docs/repository.md alone: it shares nothing with the code beside it, so that where
+ * both understand the same bytes, the document is what says how. It holds everything in memory and is made for small
+ * repositories. Merging concurrent heads ("Several writers") is not in it: `heads` has one entry when one has seen
+ * all others, and its root is the present state; with more than one, each root is what that writer knew, and the state is
+ * their merge.
+ */
+
 import {
   Refused,
   asArray,
