@@ -54,5 +54,10 @@ export interface BlobDevice {
    * that it has left (`before` 0 only asks). `head` has to be the hash of the log's last entry. Count and head stay.
    */
   logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number>;
+  /**
+   * Lets the log go on with this entry as the one of sequence `first`, after an entry with the hash `previous` that the
+   * device need not have; what it has before is given up. Only where it has fewer than `first` entries: else as logAppend.
+   */
+  logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead>;
   logList(): Promise<(LogHead & { log: Uint8Array })[]>;
 }

@@ -13,6 +13,8 @@ interface StoredLog {
   entries: Uint8Array[];
   /** Those below were trimmed; 0 when it is not there. */
   first?: number;
+  /** Where it was made to go on: entries that were never here, and the hash of the last of them. */
+  skipped?: LogHead;
 }
 
 export class MemoryDevice implements BlobDevice {
@@ -95,36 +97,50 @@ export class MemoryDevice implements BlobDevice {
 
   async logHead(log: Uint8Array): Promise<LogHead> {
     await this.#call("logHead");
-    return headOf(this.logs.get(hex(log))?.entries ?? []);
+    return headOf(this.logs.get(hex(log)));
   }
 
   async logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
     const cut = await this.#call("logAppend");
     const stored = this.logs.get(hex(log)) ?? { id: Uint8Array.from(log), entries: [] };
-    if (Buffer.compare(headOf(stored.entries).head, previous) !== 0)
-      throw new LogConflict("another last entry");
+    if (Buffer.compare(headOf(stored).head, previous) !== 0) throw new LogConflict("another last entry");
     stored.entries.push(Uint8Array.from(entry));
     this.logs.set(hex(log), stored);
     // Appended, and the answer lost.
     if (cut) throw lost();
-    return headOf(stored.entries);
+    return headOf(stored);
+  }
+
+  async logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
+    const known = headOf(this.logs.get(hex(log)));
+    if (known.count >= first) return this.logAppend(log, previous, entry);
+    const cut = await this.#call("logSkip");
+    const stored = {
+      id: Uint8Array.from(log),
+      entries: [entry],
+      first,
+      skipped: { count: first, head: previous },
+    };
+    this.logs.set(hex(log), stored);
+    if (cut) throw lost();
+    return headOf(stored);
   }
 
   async logRead(log: Uint8Array, from: number): Promise<LogHead & { entries: Uint8Array[] }> {
     await this.#call("logRead");
     const stored = this.logs.get(hex(log));
-    const entries = stored?.entries ?? [];
     if (from < (stored?.first ?? 0)) throw new LogTrimmed(this.name);
-    return { ...headOf(entries), entries: entries.slice(from) };
+    return { ...headOf(stored), entries: stored?.entries.slice(from - (stored.skipped?.count ?? 0)) ?? [] };
   }
 
   async logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
     const cut = await this.#call("logTrim");
     const stored = this.logs.get(hex(log));
     if (!stored) throw new Refusal("missingBlob", `${this.name} does not have this log`);
-    if (Buffer.compare(headOf(stored.entries).head, head) !== 0) throw new LogConflict("another last entry");
-    if (before > stored.entries.length) throw new RangeError("before: above the log's count");
-    stored.first = Math.max(stored.first ?? 0, Math.min(before, stored.entries.length - 1));
+    if (Buffer.compare(headOf(stored).head, head) !== 0) throw new LogConflict("another last entry");
+    const { count } = headOf(stored);
+    if (before > count) throw new RangeError("before: above the log's count");
+    stored.first = Math.max(stored.first ?? 0, Math.min(before, count - 1));
     // Trimmed, and the answer lost.
     if (cut) throw lost();
     return stored.first;
@@ -132,7 +148,7 @@ export class MemoryDevice implements BlobDevice {
 
   async logList(): Promise<(LogHead & { log: Uint8Array })[]> {
     await this.#call("logList");
-    return [...this.logs.values()].map(({ id, entries }) => ({ log: id, ...headOf(entries) }));
+    return [...this.logs.values()].map((log) => ({ log: log.id, ...headOf(log) }));
   }
 
   async #call(verb: string): Promise<undefined | { putBytes: number }> {
@@ -147,10 +163,13 @@ export function lost(): Refusal {
   return new Refusal("connectionLost", "the connection broke");
 }
 
-function headOf(entries: readonly Uint8Array[]): LogHead {
-  let head: Uint8Array = NO_ENTRY;
-  for (const entry of entries) head = createHash("sha256").update(head).update(entry).digest();
-  return { count: entries.length, head };
+function headOf(log: StoredLog | undefined): LogHead {
+  let { count, head } = log?.skipped ?? { count: 0, head: NO_ENTRY };
+  for (const entry of log?.entries ?? []) {
+    head = createHash("sha256").update(head).update(entry).digest();
+    count++;
+  }
+  return { count, head };
 }
 
 function hex(bytes: Uint8Array): string {
