@@ -333,10 +333,9 @@ describe("skipping in a log", () => {
           }),
         );
         if (how === "readOnly") bench.simCard.isReadOnly = true;
-        const { openFile } = bench.simCard;
-        if (how === "unwritable") refuseWrites(bench, write);
+        const allow = how === "unwritable" ? refuseWrite(bench, write) : undefined;
         bench.restart();
-        bench.simCard.openFile = openFile;
+        allow?.();
         assert.equal(bench.card.state, how === "readOnly" ? CardState.readOnly : CardState.ok);
         const { count } = bench.logs.head(LOG);
         seen.add(count);
@@ -402,19 +401,25 @@ describe("skipping in a log", () => {
   });
 });
 
-/** The first write to a segment, for odd seeds to the new one, fails. */
-function refuseWrites(bench: StoreBench, seed: number): void {
+/** The first write to a segment, for odd seeds to the new one, fails; until what it returns is called. */
+function refuseWrite(bench: StoreBench, seed: number): () => void {
   const openFile = bench.simCard.openFile.bind(bench.simCard);
-  let refusals = 0;
+  let isOver = false;
   bench.simCard.openFile = (path, mode) => {
     const file = openFile(path, mode);
     if (path.startsWith("logs/") && mode === "update" && (seed % 2 === 0 || path === pathOf(3))) {
       const write = file.write.bind(file);
       file.write = (bytes, at) => {
-        if (refusals++ === 0) throw new StorageError("io", "the chain of clusters ends before the file does");
-        write(bytes, at);
+        if (isOver) write(bytes, at);
+        else {
+          isOver = true;
+          throw new StorageError("io", "the chain of clusters ends before the file does");
+        }
       };
     }
     return file;
+  };
+  return () => {
+    isOver = true;
   };
 }
