@@ -11,10 +11,10 @@ const NO_ENTRY = Buffer.alloc(32);
 interface StoredLog {
   id: Uint8Array;
   entries: Uint8Array[];
-  /** Those below were trimmed; 0 when it is not there. */
+  /** Where `entries` begin, when the log began anew: a sequence, and the hash of the entry before it. */
+  start?: LogHead;
+  /** Those below were trimmed or given up; 0 when it is not there. */
   first?: number;
-  /** Where it was made to go on: entries that were never here, and the hash of the last of them. */
-  skipped?: LogHead;
 }
 
 export class MemoryDevice implements BlobDevice {
@@ -103,7 +103,7 @@ export class MemoryDevice implements BlobDevice {
   async logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
     const cut = await this.#call("logAppend");
     const stored = this.logs.get(hex(log)) ?? { id: Uint8Array.from(log), entries: [] };
-    if (Buffer.compare(headOf(stored).head, previous) !== 0) throw new LogConflict("another last entry");
+    if (!isSame(headOf(stored).head, previous)) throw new LogConflict("another last entry");
     stored.entries.push(Uint8Array.from(entry));
     this.logs.set(hex(log), stored);
     // Appended, and the answer lost.
@@ -111,44 +111,50 @@ export class MemoryDevice implements BlobDevice {
     return headOf(stored);
   }
 
-  async logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
-    const known = headOf(this.logs.get(hex(log)));
-    if (known.count >= first) return this.logAppend(log, previous, entry);
-    const cut = await this.#call("logSkip");
-    const stored = {
-      id: Uint8Array.from(log),
-      entries: [entry],
-      first,
-      skipped: { count: first, head: previous },
-    };
-    this.logs.set(hex(log), stored);
-    if (cut) throw lost();
-    return headOf(stored);
-  }
-
   async logRead(log: Uint8Array, from: number): Promise<LogHead & { entries: Uint8Array[] }> {
     await this.#call("logRead");
     const stored = this.logs.get(hex(log));
+    const entries = stored?.entries ?? [];
     if (from < (stored?.first ?? 0)) throw new LogTrimmed(this.name);
-    return { ...headOf(stored), entries: stored?.entries.slice(from - (stored.skipped?.count ?? 0)) ?? [] };
+    return { ...headOf(stored), entries: entries.slice(from - (stored?.start?.count ?? 0)) };
   }
 
   async logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
     const cut = await this.#call("logTrim");
     const stored = this.logs.get(hex(log));
     if (!stored) throw new Refusal("missingBlob", `${this.name} does not have this log`);
-    if (Buffer.compare(headOf(stored).head, head) !== 0) throw new LogConflict("another last entry");
-    const { count } = headOf(stored);
-    if (before > count) throw new RangeError("before: above the log's count");
-    stored.first = Math.max(stored.first ?? 0, Math.min(before, count - 1));
+    const now = headOf(stored);
+    if (!isSame(now.head, head)) throw new LogConflict("another last entry");
+    if (before > now.count) throw new RangeError("before: above the log's count");
+    stored.first = Math.max(stored.first ?? 0, Math.min(before, now.count - 1));
     // Trimmed, and the answer lost.
     if (cut) throw lost();
     return stored.first;
   }
 
+  async logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
+    const cut = await this.#call("logSkip");
+    let stored = this.logs.get(hex(log)) ?? { id: Uint8Array.from(log), entries: [] };
+    const now = headOf(stored);
+    const isRepeated = now.count === first + 1 && isSame(now.head, hashOf(previous, entry));
+    if (!isRepeated) {
+      if (now.count > first || (now.count === first && !isSame(now.head, previous)))
+        throw new LogConflict("other entries, or more of them");
+      if (now.count < first) {
+        const start = { count: first, head: Uint8Array.from(previous) };
+        stored = { id: stored.id, entries: [], start, first };
+      }
+      stored.entries.push(Uint8Array.from(entry));
+      this.logs.set(hex(log), stored);
+    }
+    // Done, and the answer lost.
+    if (cut) throw lost();
+    return headOf(stored);
+  }
+
   async logList(): Promise<(LogHead & { log: Uint8Array })[]> {
     await this.#call("logList");
-    return [...this.logs.values()].map((log) => ({ log: log.id, ...headOf(log) }));
+    return [...this.logs.values()].map((stored) => ({ log: stored.id, ...headOf(stored) }));
   }
 
   async #call(verb: string): Promise<undefined | { putBytes: number }> {
@@ -163,13 +169,17 @@ export function lost(): Refusal {
   return new Refusal("connectionLost", "the connection broke");
 }
 
-function headOf(log: StoredLog | undefined): LogHead {
-  let { count, head } = log?.skipped ?? { count: 0, head: NO_ENTRY };
-  for (const entry of log?.entries ?? []) {
-    head = createHash("sha256").update(head).update(entry).digest();
-    count++;
-  }
-  return { count, head };
+function headOf(log?: StoredLog): LogHead {
+  const { entries = [], start = { count: 0, head: NO_ENTRY } } = log ?? {};
+  return { count: start.count + entries.length, head: entries.reduce(hashOf, start.head) };
+}
+
+function hashOf(previous: Uint8Array, entry: Uint8Array): Uint8Array {
+  return createHash("sha256").update(previous).update(entry).digest();
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }
 
 function hex(bytes: Uint8Array): string {

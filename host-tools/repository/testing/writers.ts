@@ -92,6 +92,6 @@ export function copyDevice(from: MemoryDevice, to: MemoryDevice): void {
     if (countOf(to.logs.get(key)) < countOf(log)) to.logs.set(key, { ...log, entries: [...log.entries] });
 }
 
-function countOf(log: { entries: Uint8Array[]; skipped?: { count: number } } | undefined): number {
-  return log ? (log.skipped?.count ?? 0) + log.entries.length : 0;
+function countOf(log: { entries: Uint8Array[]; start?: { count: number } } | undefined): number {
+  return log ? (log.start?.count ?? 0) + log.entries.length : 0;
 }
