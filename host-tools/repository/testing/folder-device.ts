@@ -56,21 +56,23 @@ export class FolderDevice implements BlobDevice {
 
   async put(id: Uint8Array, parts: readonly Uint8Array[]): Promise<PutResult> {
     if (existsSync(this.#path("blobs", id))) return { wasStored: true, sentBytes: 0 };
-    const bytes = Buffer.concat(parts);
+    const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const partial = this.#path("partial", id);
     const from = existsSync(partial) ? statSync(partial).size : 0;
-    appendFileSync(
-      this.#path("", Buffer.from("sent")),
-      `${hex(id)} ${String(from)} ${String(bytes.length)}\n`,
-    );
-    for (let at = from; at < bytes.length; at += PIECE_BYTES) {
-      appendFileSync(partial, bytes.subarray(at, at + PIECE_BYTES));
-      await delay(this.#pauseMs);
+    appendFileSync(this.#path("", Buffer.from("sent")), `${hex(id)} ${String(from)} ${String(sizeBytes)}\n`);
+    let skipBytes = from;
+    for (const part of parts) {
+      const rest = part.subarray(Math.min(skipBytes, part.length));
+      skipBytes -= part.length - rest.length;
+      for (let at = 0; at < rest.length; at += PIECE_BYTES) {
+        appendFileSync(partial, rest.subarray(at, at + PIECE_BYTES));
+        await delay(this.#pauseMs);
+      }
     }
     if (createHash("sha256").update(readFileSync(partial)).digest("hex") !== hex(id))
       throw new Error("resumed with other bytes");
     renameSync(partial, this.#path("blobs", id));
-    return { wasStored: false, sentBytes: bytes.length - from };
+    return { wasStored: false, sentBytes: sizeBytes - from };
   }
 
   get(id: Uint8Array, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
