@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { DataError } from "../../firmware/protocol/data-error";
 import { Refusal } from "../refusal";
 import type { BlobDevice } from "./blob-device";
+import { refuseNewerVersion } from "./newer-version";
 
 export class KeptBlobs {
   readonly #folder: string;
@@ -75,10 +76,11 @@ export class KeptBlobs {
         this.keep(id, blob);
         return value;
       } catch (error) {
+        const name = Buffer.from(id).toString("hex").slice(0, 16);
+        refuseNewerVersion(error, `${what} ${name}`);
         if (!(error instanceof DataError) && !(error instanceof Refusal)) throw error;
         if (error instanceof Refusal && error.kind === "interrupted") throw error;
         if (error instanceof Refusal && error.kind === "missingBlob") continue;
-        const name = Buffer.from(id).toString("hex").slice(0, 16);
         this.#onWarning(`${what} ${name} on ${device.name} cannot be used: ${error.message}`);
       }
     return undefined;

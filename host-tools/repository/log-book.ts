@@ -16,6 +16,7 @@ import type { SnapshotLog } from "./checkpoint-snapshot";
 import type { Checkpoints } from "./checkpoints";
 import type { LocalState, RememberedHead } from "./local-state";
 import type { EntryBody, EntryDetail } from "./log-entry";
+import { refuseNewerVersion } from "./newer-version";
 import type { RepositoryKeys } from "./repository-keys";
 import { applyRevocations } from "./revocations";
 import { WriterLog } from "./writer-log";
@@ -196,15 +197,7 @@ export class LogBook {
       log.accept(entry);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      if (error.code === "version")
-        throw new Refusal(
-          "newerVersion",
-          `entry ${String(log.count)} of the log of ${log.name} was written by a newer Coffer`,
-          {
-            hint: "Update Coffer on this computer.",
-            cause: error,
-          },
-        );
+      refuseNewerVersion(error, `entry ${String(log.count)} of the log of ${log.name}`);
       throw this.#tampered(device, log.name, `does not verify (${error.message})`, log.count, error);
     }
   }

@@ -258,7 +258,7 @@ function readOperation(value: unknown): Operation {
     case "lost":
       return { op: "lost", device: asText(record["device"], "device"), packs: readPacks(record) };
     default:
-      throw new DataError("type", "operation that this version does not know");
+      throw new DataError("version", "operation that this version does not know");
   }
 }
 

@@ -10,6 +10,7 @@ import type { ChunkReader } from "./chunk-reader";
 import { contentItems } from "./content";
 import { type EntryBody, type EntryDetail, decodeDetail } from "./log-entry";
 import type { LogBook } from "./log-book";
+import { refuseNewerVersion } from "./newer-version";
 import { ChunkKind } from "./repository-keys";
 import { type TreeEntry, emptyRoot } from "./tree";
 import type { TreeEditor } from "./tree-edit";
@@ -64,9 +65,15 @@ export class MergedState {
   readonly detail = async (body: EntryBody): Promise<EntryDetail> => {
     const known = this.#details.get(body);
     if (known) return known;
-    const detail = decodeDetail(await this.#detailBytes(body));
-    this.#details.set(body, detail);
-    return detail;
+    const bytes = await this.#detailBytes(body);
+    try {
+      const detail = decodeDetail(bytes);
+      this.#details.set(body, detail);
+      return detail;
+    } catch (error) {
+      refuseNewerVersion(error, `what the log entry of ${new Date(body.timeMs).toISOString()} changed`);
+      throw error;
+    }
   };
 
   async #detailBytes(body: EntryBody): Promise<Uint8Array> {

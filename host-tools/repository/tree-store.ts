@@ -11,6 +11,7 @@ import type { ChunkCipher } from "./chunk-cipher";
 import { type Chunker, MIN_CHUNK_BYTES } from "./chunker";
 import { type ChunkItem, ContentBuilder, contentItems, directItems } from "./content";
 import type { ChunkReader } from "./chunk-reader";
+import { refuseNewerVersion } from "./newer-version";
 import { ChunkKind } from "./repository-keys";
 import { EntryType, MAX_TREE_BYTES, type TreeEntry, decodeTree, encodeTree } from "./tree";
 
@@ -58,9 +59,8 @@ export class TreeStore {
       this.#kept.set(key, kept);
       return kept.entries;
     }
-    const bytes = await this.#loadBytes(directory);
-    const entries = decodeTree(bytes);
-    this.#keep(key, entries, bytes.length);
+    const { entries, length } = await this.#loadEntries(directory);
+    this.#keep(key, entries, length);
     return entries;
   }
 
@@ -69,7 +69,7 @@ export class TreeStore {
     return contentItems(entry.content, entry.sizeBytes, (item) => this.#readChunk(ChunkKind.list, item));
   }
 
-  async #loadBytes(directory: TreeEntry): Promise<Uint8Array> {
+  async #loadEntries(directory: TreeEntry): Promise<{ entries: TreeEntry[]; length: number }> {
     try {
       const parts: Uint8Array[] = [];
       let length = 0;
@@ -80,14 +80,18 @@ export class TreeStore {
           if (length > MAX_TREE_BYTES) throw new DataError("range", "folder larger than any can be");
           parts.push(part);
         }
-      return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+      return {
+        entries: decodeTree(parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts)),
+        length,
+      };
     } catch (error) {
+      refuseNewerVersion(error, `the folder ${formatRemotePath([directory.name])}`);
       if (error instanceof DataError)
         throw new Refusal(
           "corruptedBlob",
           `the folder ${formatRemotePath([directory.name])} does not decode: ${error.message}`,
           {
-            hint: "It was written by a defective or newer Coffer.",
+            hint: "It was written by a defective Coffer.",
             cause: error,
           },
         );

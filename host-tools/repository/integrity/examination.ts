@@ -67,6 +67,8 @@ export class Examination {
     this.places = new ChunkPlaces({ index, devices: names, damage: this.damage });
     this.reader = new ChunkReader({ devices, index, cipher, cache, onWarning: () => undefined });
     this.trees = new TreeStore({ reader: this.reader, cipher, chunker });
+    // What several computers wrote apart and nobody has merged with an entry yet: its folders are nowhere but here.
+    for (const [id, chunk] of parts.trees.pending) this.trees.pending.set(id, chunk);
     const { reader, trees } = this;
     const onFolder = (): void => {
       this.#tell("scan");

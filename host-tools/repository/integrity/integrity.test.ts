@@ -5,6 +5,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Repository } from "../repository";
 import { MemoryDevice } from "../testing/memory-device";
 import { Scratch, assertSameTree, noise } from "../testing/scratch";
+import { copyDevice } from "../testing/writers";
 
 const MIB = 1024 * 1024;
 
@@ -90,6 +91,24 @@ describe("verify and repair", () => {
     assert.equal(attic.getBytes, 0);
     const repair = await repository.repair();
     assert.deepEqual([repair.isWhole, repair.isChanged, attic.getBytes], [true, false, 0]);
+  });
+
+  it("find nothing on what two computers wrote apart and nobody has written on since", async () => {
+    const one = await pushed([attic]);
+    const elsewhere = new MemoryDevice({ name: "attic" });
+    copyDevice(attic, elsewhere);
+    const two = await scratch.open([elsewhere], { home: scratch.path("two") });
+    await one.makeDirectory("/tree/one");
+    await two.makeDirectory("/tree/two");
+    copyDevice(elsewhere, attic);
+    for (const isDamaged of [false, true]) {
+      if (isDamaged) attic.blobs.delete(largest(attic));
+      const reader = await scratch.open([attic], { home: scratch.path(`reader-${String(isDamaged)}`) });
+      const { damage, isWhole } = await reader.verify({ readPercent: 100 });
+      assert.deepEqual([isWhole, damage.unknownChunks], [!isDamaged, 0]);
+      assert.ok(damage.files.every(({ type }) => type === "file"));
+      assert.equal((await reader.repair()).isWhole, !isDamaged);
+    }
   });
 
   it("find a flipped bit only by reading, name the file, and take the pack from the other device", async () => {

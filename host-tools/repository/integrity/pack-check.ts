@@ -13,6 +13,7 @@ import type { BlobDevice } from "../blob-device";
 import { type ChunkCipher, SEAL_BYTES } from "../chunk-cipher";
 import type { ChunkIndex, IndexedPack } from "../chunk-index";
 import { MAX_CHUNK_BYTES } from "../chunker";
+import { refuseNewerVersion } from "../newer-version";
 import {
   PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
@@ -47,6 +48,8 @@ export class PackChecker {
   readonly #range = Buffer.allocUnsafeSlow(RANGE_BYTES);
   /** From the header of the pack being checked. */
   #epoch = 0;
+  /** A version that is not known here, in the pack being checked; flipped bits, unless the whole pack has its hash. */
+  #newer: DataError | undefined;
   readonly #plaintext = Buffer.allocUnsafeSlow(MAX_CHUNK_BYTES);
 
   constructor(options: {
@@ -75,6 +78,7 @@ export class PackChecker {
     const badChunks = new Set<number>();
     let reason: string | undefined;
     let isShort = false;
+    this.#newer = undefined;
     for (const range of rangesOf(pack, this.#index.chunksOf(pack))) {
       this.#signal?.throwIfAborted();
       try {
@@ -101,6 +105,7 @@ export class PackChecker {
     }
     if (isShort) reason = "it ends too early";
     if (Buffer.compare(hash.digest(), pack.id) !== 0) reason ??= "its bytes are not those that were stored";
+    else refuseNewerVersion(this.#newer, `pack ${Buffer.from(pack.id).toString("hex").slice(0, 16)}`);
     if (reason === undefined && badChunks.size === 0) return undefined;
     const kind = isShort ? "shortened" : "damaged";
     return { device: device.name, pack, kind, reason: reason ?? "a chunk in it does not open", badChunks };
@@ -122,6 +127,7 @@ export class PackChecker {
       plaintext = this.#cipher.open(kind, id, sealed, (length) => this.#plaintext.subarray(0, length));
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
+      this.#note(error);
       return false;
     }
     return Buffer.compare(this.#cipher.id(kind, plaintext), id) === 0;
@@ -145,9 +151,14 @@ export class PackChecker {
         ? undefined
         : "its own index is not what the repository's index says";
     } catch (error) {
-      if (error instanceof DataError) return error.message;
-      throw error;
+      if (!(error instanceof DataError)) throw error;
+      this.#note(error);
+      return error.message;
     }
+  }
+
+  #note(error: DataError): void {
+    if (error.code === "version") this.#newer = error;
   }
 }
 

@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { DataError } from "../../../firmware/protocol/data-error";
 import { Refusal } from "../../refusal";
+import { chunkKey } from "../chunk-fetcher";
 import { type ChunkItem, contentItems } from "../content";
 import type { ChunkIndex } from "../chunk-index";
 import type { ChunkReader } from "../chunk-reader";
@@ -129,7 +130,10 @@ export class ReferenceWalk {
       if (this.#index.some(id, (pack) => this.#devices.some((name) => pack.devices.has(name)))) return;
       if (this.#index.some(id, (pack) => pack.devices.size > 0)) this.elsewhere++;
       else this.nowhere++;
-    } else if (this.unknown.size < MAX_UNKNOWN) this.unknown.set(Buffer.from(id).toString("latin1"), kind);
+      return;
+    }
+    const key = chunkKey(id);
+    if (!this.#trees.pending.has(key) && this.unknown.size < MAX_UNKNOWN) this.unknown.set(key, kind);
   }
 
   #cannotRead(error: unknown, chunk: { kind: ChunkKind; id: Uint8Array } | undefined): void {

@@ -4,6 +4,7 @@
 import { DataError } from "../../../firmware/protocol/data-error";
 import { contentItems } from "../content";
 import type { Progress } from "../repository-api";
+import { chunkKey } from "../chunk-fetcher";
 import type { RepositoryParts } from "../repository-parts";
 import { ChunkKind } from "../repository-keys";
 import type { ChunkState, DamageKind, LogDamage, PackDamage } from "./damage";
@@ -95,6 +96,7 @@ export function isWhole({ logs, packs, indexBlobs, files, unknownChunks }: Damag
 export async function reportDamage(parts: RepositoryParts, examination: Examination): Promise<DamageReport> {
   const { damage, indexDamage, logDamage, places, walk, versions, trees, reader } = examination;
   const stateOf = (kind: ChunkKind, id: Uint8Array, onDamage?: (damage: PackDamage) => void): ChunkState => {
+    if (parts.index.entryOf(id) === undefined && trees.pending.has(chunkKey(id))) return "good";
     const found: PackDamage[] = [];
     const state = places.state(kind, id, (damage) => found.push(damage));
     for (const damage of found) onDamage?.(damage);
