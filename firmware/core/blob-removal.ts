@@ -15,20 +15,26 @@ const BLOB_HEADER_BYTES = BLOB_COMMIT_OFFSET + SECTOR_BYTES;
 
 /** The caller has made sure that the blob's id is durable in a slot, and keeps that slot until `done`. */
 export function removeBlob(parts: StoreParts, hexId: string, done: (error?: unknown) => void): void {
-  removeFile(parts, blobPath(hexId), BLOB_HEADER_BYTES, done);
+  removeFile(parts, blobPath(hexId), { end: BLOB_HEADER_BYTES }, done);
 }
 
 /** Zeros written at once: a buffer that a board has room for. */
 const PIECE_BYTES = 4096;
 
+export interface ErasedRange {
+  /** Default 0. */
+  from?: number;
+  end: number;
+}
+
 /**
- * The first `headerBytes` to zeros, flush, remove, flush of the table (which confirms the removal). A file that is not
- * there counts as removed.
+ * The bytes from `from` to `end` to zeros, flush, remove, flush of the table (which confirms the removal). A file that is
+ * not there counts as removed.
  */
 export function removeFile(
   parts: StoreParts,
   path: string,
-  headerBytes: number,
+  { from = 0, end }: ErasedRange,
   done: (error?: unknown) => void,
 ): void {
   const { storage, table } = parts;
@@ -41,10 +47,9 @@ export function removeFile(
     return;
   }
   try {
-    if (file.sizeBytes >= headerBytes) {
-      const zeros = new Uint8Array(Math.min(headerBytes, PIECE_BYTES));
-      for (let at = 0; at < headerBytes; at += PIECE_BYTES)
-        file.write(zeros.subarray(0, headerBytes - at), at);
+    if (file.sizeBytes >= end) {
+      const zeros = new Uint8Array(Math.min(end - from, PIECE_BYTES));
+      for (let at = from; at < end; at += PIECE_BYTES) file.write(zeros.subarray(0, end - at), at);
     }
   } catch (error) {
     file.close();
@@ -58,6 +63,27 @@ export function removeFile(
       attempt(() => {
         storage.remove(path);
         table.sync(done);
+      }, done);
+    }
+  });
+}
+
+/**
+ * The same for a boot, before any room is given out. A file whose clusters may be marked free already, so that it cannot
+ * be written, only has to go.
+ */
+export function removeDoubtful(
+  parts: StoreParts,
+  path: string,
+  range: ErasedRange,
+  done: (error?: unknown) => void,
+): void {
+  removeFile(parts, path, range, (error) => {
+    if (!(error instanceof StorageError) || error.code !== "io") done(error);
+    else {
+      attempt(() => {
+        parts.storage.remove(path);
+        parts.table.sync(done);
       }, done);
     }
   });

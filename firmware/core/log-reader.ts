@@ -42,6 +42,7 @@ export class LogReader {
   readonly #end: number;
   #file: StorageFile | undefined;
   #segment = -1;
+  #isGivenUp = false;
   #tag: Uint8Array = new Uint8Array(0);
   #position: SegmentPosition = { sequence: 0, offset: 0, previous: new Uint8Array(0) };
 
@@ -101,12 +102,25 @@ export class LogReader {
     return this.#segment === segment && isEqual(this.#log, log);
   }
 
+  /** The log begins anew behind the entries that it was to read, if it is one of this log. */
+  giveUp(log: Uint8Array): void {
+    if (!isEqual(this.#log, log)) return;
+    this.#isGivenUp = true;
+    this.close();
+  }
+
   private skip(): void {
     this.#position = afterRecord(this.#position, this.record());
   }
 
   /** The record at the position; goes on to the next segment where this one ends. */
   private record(): NonNullable<ReturnType<typeof readRecord>> {
+    if (this.#isGivenUp) {
+      throw new Refusal(
+        FailureCode.notFound,
+        "the entries that were being read were given up: a client let the log begin anew behind them",
+      );
+    }
     if (!this.#file) throw this.corrupt();
     let found = readRecord(this.#file, this.#tag, this.#position);
     if (!found && this.#segment < this.#lastSegment) {

@@ -13,7 +13,7 @@ import type { LogHead } from "../protocol/verbs";
 import { isAlias } from "./fat-alias";
 import { fromHex } from "./hex";
 import type { Crypto, Log, Storage, StorageFile } from "./io";
-import { hasRecord, readSegmentHeader, segmentPath, walkSegment } from "./log-segment";
+import { hasRecord, isSkip, readSegmentHeader, segmentPath, walkSegment } from "./log-segment";
 import { Refusal } from "./refusal";
 import { LOGS_FOLDER } from "./store-parts";
 import type { UploadTable } from "./upload-table";
@@ -24,14 +24,18 @@ export interface LogState {
   /** Entries; the next one's sequence. */
   count: number;
   head: Uint8Array;
-  /** Number of the first segment; those below it were trimmed. */
+  /** Number of the first segment; those below it were trimmed or given up. */
   firstSegment: number;
+  /** The lowest that may still be on the card: those from it up to the first are given up and have to go. */
+  lowestSegment: number;
   /** Number of the last segment; -1 while the log has none. */
   segment: number;
   /** Its tag. */
   tag: Uint8Array;
   /** Where the next record goes in it. */
   offset: number;
+  /** A segment above the last may be on the card: one that could not be begun, in whatever condition. */
+  isNextDoubtful: boolean;
   /** The first entry known not to read as it was written. */
   damagedSequence: number | undefined;
 }
@@ -43,9 +47,11 @@ export function newLogState(log: Uint8Array): LogState {
     count: 0,
     head: NO_ENTRY,
     firstSegment: 0,
+    lowestSegment: 0,
     segment: -1,
     tag,
     offset: 0,
+    isNextDoubtful: false,
     damagedSequence: undefined,
   };
 }
@@ -101,6 +107,7 @@ export function findLogs(parts: LogParts): { states: LogState[]; aliases: string
       }
       states.set(name, state);
       state.firstSegment = state.segment < 0 ? segment : Math.min(state.firstSegment, segment);
+      state.lowestSegment = state.firstSegment;
       state.segment = Math.max(state.segment, segment);
     }
   } finally {
@@ -110,21 +117,20 @@ export function findLogs(parts: LogParts): { states: LogState[]; aliases: string
 }
 
 /**
- * Fills in `state` from its last segment. Returns true when an unconfirmed segment was removed, which the caller
- * confirms with a flush before it gives out room. Only the last can be unconfirmed: a segment is made after the one
- * before it was filled with acknowledged entries.
+ * Fills in `state` from its last segment. Returns the path of the one above it that was never confirmed, which the caller
+ * removes before it gives out room. There is one at most: a segment is made above one that holds acknowledged entries.
  */
-export function recoverLog(parts: LogParts, state: LogState, isWritable: boolean): boolean {
-  if (readLastSegment(parts, state)) return false;
+export function recoverLog(parts: LogParts, state: LogState): string | undefined {
+  if (readLastSegment(parts, state)) return undefined;
   if (state.firstSegment > 0 && state.segment === state.firstSegment) {
     // Trimming leaves a confirmed segment: this one was whole when those below it went.
     state.damagedSequence = state.count;
-    return false;
+    return undefined;
   }
-  if (isWritable) parts.storage.remove(segmentPath(state.log, state.segment));
+  const unconfirmed = segmentPath(state.log, state.segment);
   state.segment--;
   if (state.segment >= 0 && !readLastSegment(parts, state)) state.damagedSequence = 0;
-  return isWritable;
+  return unconfirmed;
 }
 
 /** False when no record of the segment is whole. */
@@ -151,5 +157,7 @@ function readSegment(parts: LogParts, state: LogState, file: StorageFile): boole
   state.head = walked.end.previous;
   state.tag = header.segment;
   state.offset = walked.end.offset;
-  return walked.end.sequence > header.firstSequence || walked.damagedSequence !== undefined;
+  if (walked.end.sequence === header.firstSequence && walked.damagedSequence === undefined) return false;
+  if (isSkip(file)) state.firstSegment = state.segment;
+  return true;
 }

@@ -11,6 +11,7 @@ import {
   encodeSector,
   logRecord,
   logSegment,
+  logSkip,
 } from "../protocol/card-format";
 import type { LogRecord, LogSegment } from "../protocol/card-format";
 import { crc32 } from "../protocol/crc32";
@@ -57,8 +58,13 @@ export function segmentStart(header: LogSegment): SegmentPosition {
 }
 
 export function readSegmentHeader(file: StorageFile, log: Uint8Array): LogSegment | undefined {
-  const header = readSector(file, 0, logSegment);
+  const header = readSector(file, 0, logSegment) ?? readSector(file, 0, logSkip);
   return header && isEqual(header.log, log) ? header : undefined;
+}
+
+/** Whether the segment, whose header is whole, begins anew: those below it were given up for it. */
+export function isSkip(file: StorageFile): boolean {
+  return readSector(file, 0, logSkip) !== undefined;
 }
 
 /** The record header at `position`, or undefined when none that belongs there is whole. */

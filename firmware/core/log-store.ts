@@ -1,35 +1,27 @@
 // SPDX-License-Identifier: MIT
 /**
- * Append-only logs: an entry is accepted only when it names the hash of the log's last one, and acknowledged only when
- * it is durable. An append changes no directory entry and no sector that holds anything acknowledged.
- * firmware/DESIGN.md "Logs".
+ * Append-only logs: their table, and the turns in which appends and skips (`log-writer.ts`) and trimming
+ * (`log-trimmer.ts`) come, one after the other in each log. firmware/DESIGN.md "Logs".
  *
- * RAM: `maxLogs` heads, 42 slots of the heap each. One file is open during an append; appends to one log, and trimming it,
- * come one after the other.
+ * RAM: `maxLogs` heads, 44 slots of the heap each.
  */
-import { LOG_RECORDS_OFFSET, LOG_SEGMENT_BYTES, SECTOR_BYTES, logSegment } from "../protocol/card-format";
-import { CARD_VERSION, MAX_ENTRY_BYTES, MAX_LISTED_LOGS } from "../protocol/limits";
-import { NO_ENTRY, entryHash } from "../protocol/log-chain";
-import { isEqual } from "../protocol/session";
+import { MAX_LISTED_LOGS } from "../protocol/limits";
+import { NO_ENTRY } from "../protocol/log-chain";
 import { FailureCode } from "../protocol/verbs";
 import type { LogHead } from "../protocol/verbs";
 import { attempt } from "./attempt";
-import { removeFile } from "./blob-removal";
-import { writeSector } from "./card-sector";
-import { makeRoom } from "./eviction";
+import { removeDoubtful } from "./blob-removal";
 import { toHex } from "./hex";
-import { StorageError } from "./io";
-import type { StorageFile } from "./io";
 import { LogReader } from "./log-reader";
 import { findLogs, headOf, newLogState, recoverLog } from "./log-recovery";
 import type { LogState } from "./log-recovery";
-import { encodeRecord, recordBytes, segmentPath } from "./log-segment";
 import { LogTrimmer } from "./log-trimmer";
 import type { Trimmed } from "./log-trimmer";
+import { FIRST_RECORD, LogWriter } from "./log-writer";
+import type { Appended } from "./log-writer";
 import { Refusal } from "./refusal";
 import { SerialQueue } from "./serial-queue";
 import { inSlices } from "./slices";
-import { requireWritable } from "./store-parts";
 import type { StoreParts } from "./store-parts";
 
 interface Entry {
@@ -42,17 +34,17 @@ export interface LogPage {
   logs: (LogHead & { log: Uint8Array })[];
 }
 
-type Appended = (error: unknown, head?: LogHead) => void;
-
 export class LogStore {
   readonly #parts: StoreParts;
   readonly #logs = new Map<string, Entry>();
   readonly #readers = new Set<LogReader>();
   readonly #trimmer: LogTrimmer;
+  readonly #writer: LogWriter;
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
     this.#trimmer = new LogTrimmer(parts, this.#readers);
+    this.#writer = new LogWriter(parts, this.#trimmer, this.#readers);
   }
 
   get count(): number {
@@ -70,6 +62,8 @@ export class LogStore {
   }
 
   private findAll(isWritable: boolean, done: (error?: unknown) => void): void {
+    const { storage, table } = this.#parts;
+    const unconfirmed: string[] = [];
     let found: LogState[] | undefined;
     let isRemoved = false;
     const step = (): boolean => {
@@ -77,17 +71,27 @@ export class LogStore {
         const { states, aliases } = findLogs(this.#parts);
         found = states;
         isRemoved = isWritable && aliases.length > 0;
-        if (isWritable) for (const path of aliases) this.#parts.storage.remove(path);
+        if (isWritable) for (const path of aliases) storage.remove(path);
       }
       const state = found.shift();
       if (!state) return false;
-      if (recoverLog(this.#parts, state, isWritable)) isRemoved = true;
+      const path = recoverLog(this.#parts, state);
+      if (path !== undefined) unconfirmed.push(path);
       if (state.segment >= 0) this.#logs.set(toHex(state.log), { state, queue: new SerialQueue() });
       return true;
     };
+    const finish = (error?: unknown): void => {
+      const path = unconfirmed.pop();
+      if (error || !isWritable) done(error);
+      else if (path !== undefined) removeDoubtful(this.#parts, path, FIRST_RECORD, finish);
+      else {
+        done();
+        for (const { state } of this.#logs.values()) this.#trimmer.resume(state);
+      }
+    };
     inSlices(this.#parts.timers, step, (error) => {
-      if (error || !isRemoved) done(error);
-      else this.#parts.table.sync(done);
+      if (error || !isRemoved) finish(error);
+      else table.sync(finish);
     });
   }
 
@@ -140,6 +144,20 @@ export class LogStore {
 
   /** `done` when the entry is durable, with the head that it is; never inside this call. Keeps the arrays until then. */
   append(log: Uint8Array, previous: Uint8Array, entry: Uint8Array, done: Appended): void {
+    this.change(log, done, (state, finish) => {
+      this.#writer.append(state, previous, entry, finish);
+    });
+  }
+
+  /** The same for an entry with which the log begins anew: as the one of sequence `first`, after one with hash `previous`. */
+  skip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array, done: Appended): void {
+    this.change(log, done, (state, finish) => {
+      this.#writer.skip(state, first, previous, entry, finish);
+    });
+  }
+
+  /** Throws Refusal "tooMany" when there is no room in the table for a log that is not there yet. */
+  private change(log: Uint8Array, done: Appended, write: (state: LogState, finish: Appended) => void): void {
     const hexLog = toHex(log);
     let found = this.#logs.get(hexLog);
     if (!found) {
@@ -160,142 +178,9 @@ export class LogStore {
       };
       this.#parts.timers.set(0, () => {
         attempt(() => {
-          this.appendNow(state, previous, entry, finish);
+          write(state, finish);
         }, finish);
       });
     });
-  }
-
-  private appendNow(state: LogState, previous: Uint8Array, entry: Uint8Array, done: Appended): void {
-    headOf(state);
-    requireWritable(this.#parts);
-    if (entry.length > MAX_ENTRY_BYTES) {
-      throw new Refusal(FailureCode.tooLarge, `an entry has at most ${String(MAX_ENTRY_BYTES)} bytes`);
-    }
-    const hash = entryHash(this.#parts.crypto, previous, entry);
-    if (state.count > 0 && isEqual(hash, state.head)) {
-      this.confirm(state, done);
-      return;
-    }
-    if (!isEqual(previous, state.head)) {
-      throw new Refusal(
-        FailureCode.logConflict,
-        "the log has another last entry: read on from it and append again",
-      );
-    }
-    if (state.segment >= 0 && state.offset + recordBytes(entry.length) <= LOG_SEGMENT_BYTES) {
-      const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
-      this.write(
-        file,
-        state,
-        { segment: state.segment, tag: state.tag, offset: state.offset },
-        hash,
-        entry,
-        done,
-      );
-      return;
-    }
-    this.extend(state, false, (error, file, tag) => {
-      if (!file || !tag) done(error);
-      else
-        this.write(
-          file,
-          state,
-          { segment: state.segment + 1, tag, offset: LOG_RECORDS_OFFSET },
-          hash,
-          entry,
-          done,
-        );
-    });
-  }
-
-  /** The very last entry again: durable for certain, also when the process that wrote it was killed before its flush. */
-  private confirm(state: LogState, done: Appended): void {
-    const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
-    file.flush((error) => {
-      file.close();
-      if (error) done(error);
-      else done(undefined, headOf(state));
-    });
-  }
-
-  private write(
-    file: StorageFile,
-    state: LogState,
-    place: { segment: number; tag: Uint8Array; offset: number },
-    hash: Uint8Array,
-    entry: Uint8Array,
-    done: Appended,
-  ): void {
-    try {
-      file.write(encodeRecord(place.tag, state.count, hash, entry), place.offset);
-    } catch (error) {
-      file.close();
-      done(error);
-      return;
-    }
-    file.flush((error) => {
-      file.close();
-      if (error) {
-        done(error);
-        return;
-      }
-      state.count++;
-      state.head = hash;
-      state.segment = place.segment;
-      state.tag = place.tag;
-      state.offset = place.offset + recordBytes(entry.length);
-      done(undefined, headOf(state));
-    });
-  }
-
-  /** The next segment: room, header, flush. One that is there already failed before its first record: it makes way. */
-  private extend(
-    state: LogState,
-    isLastTry: boolean,
-    done: (error: unknown, file?: StorageFile, tag?: Uint8Array) => void,
-  ): void {
-    const { storage, entropy } = this.#parts;
-    const path = segmentPath(state.log, state.segment + 1);
-    const tag = new Uint8Array(16);
-    entropy.fill(tag);
-    let file: StorageFile | undefined;
-    const retry = (error: unknown): void => {
-      const code = error instanceof StorageError ? error.code : undefined;
-      if (!file && code !== "exists") {
-        done(error);
-        return;
-      }
-      removeFile(this.#parts, path, LOG_RECORDS_OFFSET + SECTOR_BYTES, (failure) => {
-        if (failure || isLastTry) done(failure ?? error);
-        else if (code === "exists") this.extend(state, true, done);
-        else if (code === "full") {
-          makeRoom(this.#parts, LOG_SEGMENT_BYTES, () => {
-            this.extend(state, true, done);
-          });
-        } else done(error);
-      });
-    };
-    try {
-      const created = storage.openFile(path, "create");
-      file = created;
-      created.allocate(LOG_SEGMENT_BYTES);
-      writeSector(created, 0, logSegment, {
-        version: CARD_VERSION,
-        log: state.log,
-        segment: tag,
-        firstSequence: state.count,
-        previous: state.head,
-      });
-      created.flush((error) => {
-        if (error) {
-          created.close();
-          retry(error);
-        } else done(undefined, created, tag);
-      });
-    } catch (error) {
-      file?.close();
-      retry(error);
-    }
   }
 }

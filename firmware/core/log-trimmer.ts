@@ -10,14 +10,13 @@ import type { LogTrim } from "../protocol/card-format";
 import { isEqual } from "../protocol/session";
 import { FailureCode } from "../protocol/verbs";
 import { attempt } from "./attempt";
-import { removeFile } from "./blob-removal";
-import { StorageError } from "./io";
+import { removeDoubtful, removeFile } from "./blob-removal";
 import type { LogReader } from "./log-reader";
 import { headOf } from "./log-recovery";
 import type { LogState } from "./log-recovery";
 import { findSegment, firstSequence } from "./log-search";
 import { segmentPath } from "./log-segment";
-import { Refusal } from "./refusal";
+import { Refusal, messageOf } from "./refusal";
 import { SerialQueue } from "./serial-queue";
 import { requireWritable } from "./store-parts";
 import type { StoreParts } from "./store-parts";
@@ -68,23 +67,52 @@ export class LogTrimmer {
 
   /** At boot, before any room is given out: a removal that was begun is brought to its end. */
   finish(done: (error?: unknown) => void): void {
-    const { storage, table } = this.#parts;
-    const { trim } = table;
-    if (!trim) {
+    const { trim } = this.#parts.table;
+    if (trim) this.remove(trim, done, removeDoubtful);
+    else done();
+  }
+
+  /**
+   * Removes the segments that were given up; between two of them other logs have their turn. What failed is tried again by
+   * the next call, and by the next boot.
+   */
+  clear(state: LogState, done: (error?: unknown) => void): void {
+    if (state.lowestSegment >= state.firstSegment) {
       done();
       return;
     }
-    this.remove(trim, (error) => {
-      if (!(error instanceof StorageError) || error.code !== "io") done(error);
-      else {
-        // Its clusters may be marked free already, so that it cannot be written: then it only has to go.
-        attempt(() => {
-          storage.remove(segmentPath(trim.log, trim.segment));
-          table.sync((failure) => {
-            if (!failure) table.releaseTrim();
-            done(failure);
-          });
-        }, done);
+    this.#removals.run((next) => {
+      this.removeBelow(state, Math.min(state.lowestSegment + 1, state.firstSegment), (error) => {
+        next();
+        if (error) done(error);
+        else this.clear(state, done);
+      });
+    });
+  }
+
+  /** After a boot: what was given up goes when what it was given up for is durable for certain. */
+  resume(state: LogState): void {
+    if (state.lowestSegment >= state.firstSegment) return;
+    attempt(
+      () => {
+        const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
+        file.flush((error) => {
+          file.close();
+          if (!error) this.clearSoon(state);
+        });
+      },
+      () => undefined,
+    );
+  }
+
+  /** As `clear`, with nobody waiting for it. */
+  clearSoon(state: LogState): void {
+    this.clear(state, (error) => {
+      if (error) {
+        this.#parts.log.write(
+          "warn",
+          `store: given up entries of a log could not be removed yet: ${messageOf(error)}`,
+        );
       }
     });
   }
@@ -97,9 +125,14 @@ export class LogTrimmer {
     };
     // An earlier removal failed half-way: it comes first, because the intent is what the next boot finds it by.
     if (trim) this.remove(trim, again);
-    else if (state.firstSegment < end && !this.isRead(state)) {
+    else if (state.lowestSegment < end && !this.isRead(state)) {
+      const segment = state.lowestSegment;
       // From here on it is not to be relied on, whatever becomes of the removal.
-      this.remove({ log: state.log, segment: state.firstSegment++ }, again);
+      state.firstSegment = Math.max(state.firstSegment, segment + 1);
+      this.remove({ log: state.log, segment }, (error) => {
+        if (!error) state.lowestSegment = segment + 1;
+        again(error);
+      });
     } else this.#parts.timers.set(0, done);
   }
 
@@ -107,13 +140,13 @@ export class LogTrimmer {
    * Intent, flush; all of it to zeros, flush; removal, flush. A record that was left in a free cluster could make a new
    * segment that was never confirmed look like one whose header has gone bad.
    */
-  private remove(trim: LogTrim, done: (error?: unknown) => void): void {
+  private remove(trim: LogTrim, done: (error?: unknown) => void, removal = removeFile): void {
     const { table } = this.#parts;
     attempt(() => {
       table.claimTrim(trim, (error) => {
         if (error) done(error);
         else {
-          removeFile(this.#parts, segmentPath(trim.log, trim.segment), LOG_SEGMENT_BYTES, (failure) => {
+          removal(this.#parts, segmentPath(trim.log, trim.segment), { end: LOG_SEGMENT_BYTES }, (failure) => {
             if (!failure) table.releaseTrim();
             done(failure);
           });
@@ -123,15 +156,14 @@ export class LogTrimmer {
   }
 
   private isRead(state: LogState): boolean {
-    for (const reader of this.#readers) if (reader.holds(state.log, state.firstSegment)) return true;
+    for (const reader of this.#readers) if (reader.holds(state.log, state.lowestSegment)) return true;
     return false;
   }
 
   private answer(state: LogState, done: Trimmed): void {
     let first: number | undefined;
     try {
-      first =
-        state.firstSegment === 0 ? 0 : firstSequence(this.#parts.storage, state.log, state.firstSegment);
+      first = firstSequence(this.#parts.storage, state.log, state.firstSegment);
     } catch (error) {
       done(error);
       return;

@@ -15,7 +15,14 @@ import type { RequestOwner } from "./request";
 import type { StartVerb, VerbContext } from "./verb";
 import { startDelete, startHas, startList } from "./verb-blobs";
 import { startGet } from "./verb-get";
-import { startLogAppend, startLogHead, startLogList, startLogRead, startLogTrim } from "./verb-logs";
+import {
+  startLogAppend,
+  startLogHead,
+  startLogList,
+  startLogRead,
+  startLogSkip,
+  startLogTrim,
+} from "./verb-logs";
 import { startPut } from "./verb-put";
 import { startStatus } from "./verb-status";
 
@@ -31,6 +38,7 @@ const STARTS: Record<number, StartVerb> = {
   [verbs.logRead.type]: startLogRead,
   [verbs.logList.type]: startLogList,
   [verbs.logTrim.type]: startLogTrim,
+  [verbs.logSkip.type]: startLogSkip,
 };
 
 export interface RequestTableOptions {

@@ -70,6 +70,15 @@ export const startLogTrim: StartVerb = (context, body, reply) => {
   return undefined;
 };
 
+export const startLogSkip: StartVerb = (context, body, reply) => {
+  const { log, first, previous, entry } = decode(verbs.logSkip.request, body);
+  context.card.logs.skip(log, first, previous, entry, (error, head) => {
+    if (head) reply.answer(verbs.logSkip, head);
+    else reply.fail(error);
+  });
+  return undefined;
+};
+
 export const startLogList: StartVerb = (context, body, reply) => {
   const { after } = decode(verbs.logList.request, body);
   reply.answer(verbs.logList, context.card.logs.list(after));

@@ -112,13 +112,16 @@ export interface LogSegment {
   firstSequence: number;
   previous: Uint8Array;
 }
-export const logSegment = sector<LogSegment>("CFls", {
+const segmentFields = {
   version: u8,
   log: fixed(HASH_BYTES),
   segment: fixed(16),
   firstSequence: u53,
   previous: fixed(HASH_BYTES),
-});
+};
+export const logSegment = sector<LogSegment>("CFls", segmentFields);
+/** Header of a segment that does not go on from the one below: once a record in it is whole, those below are given up. */
+export const logSkip = sector<LogSegment>("CFsk", segmentFields);
 
 /** Followed by the entry's bytes and padding to the next sector; `entryCrc` is the CRC-32 of those bytes. */
 export interface LogRecord {

@@ -32,6 +32,8 @@ export const MAX_PAIRINGS = 16;
 export const MAX_BLOB_BYTES = 2 ** 31 - 65536;
 /** Entry of a log: with its request it fits one frame of MIN_MAX_FRAME_BYTES. */
 export const MAX_ENTRY_BYTES = 3072;
+/** Where a log may begin anew, so that its count stays far below what a u53 holds. */
+export const MAX_SKIP_SEQUENCE = 2 ** 52;
 /** Ids in one has or delete request: 100 * 32 bytes fit a frame of MIN_MAX_FRAME_BYTES. */
 export const MAX_IDS = 100;
 /** Blobs in one page of a listing: 90 * 40 bytes fit. */

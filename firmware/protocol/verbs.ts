@@ -193,6 +193,17 @@ export const verbs = {
     record({ log: id, before: u53, head: id }),
     record({ first: u53 }),
   ),
+  /**
+   * The log goes on with this entry, which has sequence `first` and comes after one whose hash is `previous`; what the
+   * device has of the log before is given up. Failure `logConflict` when the device has more than `first` entries, or
+   * just as many with another head. Repeating it answers as the first time did.
+   */
+  logSkip: verb<{ log: Uint8Array; first: number; previous: Uint8Array; entry: Uint8Array }, LogHead>(
+    "logSkip",
+    21,
+    record({ log: id, first: u53, previous: id, entry: variable(MAX_ENTRY_BYTES) }),
+    record<LogHead>(logHead),
+  ),
 } as const;
 
 /**

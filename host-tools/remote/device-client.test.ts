@@ -8,6 +8,7 @@ import { PayloadKind } from "../../firmware/protocol/session";
 import { FailureCode } from "../../firmware/protocol/verbs";
 import type { ExitStatusName } from "../exit-status";
 import { Refusal } from "../refusal";
+import { logSkipCases } from "../repository/testing/log-skip-cases";
 import { DeviceClient, LogConflict, LogTrimmed } from "./device-client";
 import type { DeviceClientOptions } from "./device-client";
 import { MemoryStore } from "./testing/memory-device";
@@ -241,6 +242,69 @@ describe("DeviceClient", () => {
       await assert.rejects(client.logTrim(log, 2, head), LogConflict);
       assert.equal(losses, 2);
       assert.equal(await client.logTrim(log, 0, stored.head), 2);
+    });
+
+    logSkipCases(open);
+
+    it("skips once when the answer is lost and another writer goes on", async () => {
+      const client = await open({ patienceMs: 5000 });
+      const previous = randomBytes(32);
+      const mine = randomBytes(50);
+      let other: Uint8Array | undefined;
+      let losses = 0;
+      peer.tamper = (frame, direction, link) => {
+        const stored = store.logs.get(hex(log));
+        if (direction !== "toClient" || frame.type !== FrameType.data || !stored || losses > 0)
+          return [frame];
+        losses++;
+        if (other) {
+          stored.entries.push(other);
+          stored.head = idOf(stored.head, other);
+        }
+        link.destroy();
+        return [];
+      };
+      for (const first of [100, 200]) {
+        losses = 0;
+        const { count, head } = await client.logSkip(log, first, previous, mine);
+        assert.deepEqual([count, hex(head), losses], [first + 1, hex(idOf(previous, mine)), 1]);
+        other = randomBytes(9);
+      }
+      assert.equal((await client.logRead(log, 200, previous)).entries.length, 2);
+    });
+
+    it("tells a conflict when its skip may have been done and the log is another by now", async () => {
+      const client = await open({ patienceMs: 5000 });
+      for (const change of [
+        { entries: [Buffer.from("other")], head: idOf(NO_ENTRY, Buffer.from("other")), start: 100 },
+        { entries: [Buffer.from("far")], head: idOf(NO_ENTRY, Buffer.from("far")), start: 500, first: 500 },
+      ]) {
+        store.logs.clear();
+        let isArmed = true;
+        peer.tamper = (frame, direction, link) => {
+          const stored = store.logs.get(hex(log));
+          if (direction !== "toClient" || frame.type !== FrameType.data || !stored || !isArmed)
+            return [frame];
+          isArmed = false;
+          Object.assign(stored, change);
+          link.destroy();
+          return [];
+        };
+        await assert.rejects(client.logSkip(log, 100, randomBytes(32), randomBytes(50)), LogConflict);
+        assert.ok(!isArmed);
+      }
+    });
+
+    it("refuses to skip where no device goes, and says when the device is too old for it", async () => {
+      const client = await open();
+      const skip = (first: number, hash = randomBytes(32), entry = randomBytes(3)): Promise<unknown> =>
+        client.logSkip(log, first, hash, entry);
+      for (const first of [-1, 0.5, 2 ** 52 + 1, NaN]) await assert.rejects(skip(first), RangeError);
+      await assert.rejects(skip(5, randomBytes(31)), RangeError);
+      await assert.rejects(skip(5, randomBytes(32), randomBytes(3073)), RangeError);
+      store.refuse = () => ({ code: FailureCode.unknownVerb, text: "this device does not know verb 21" });
+      const refusal = await refuses(skip(5), "protocolVersion");
+      assert.match(refusal.hint ?? "", /Update the device's firmware/);
     });
 
     it("appends once when the answer is lost and another writer goes on", async () => {

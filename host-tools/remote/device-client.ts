@@ -324,6 +324,15 @@ export class DeviceClient {
     return this.#logs.trim(log, before, head);
   }
 
+  /**
+   * Lets the log begin anew with this entry, as the one of sequence `first` after one with the hash `previous`; what the
+   * device has of the log before is given up. LogConflict when it has more than `first` entries, or just as many and
+   * another last one. Done once, however often the connection was lost meanwhile.
+   */
+  logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
+    return this.#logs.skip(log, first, previous, entry);
+  }
+
   /** All logs of the device, ascending. */
   logList(): Promise<(LogHead & { log: Uint8Array })[]> {
     return this.#logs.list();

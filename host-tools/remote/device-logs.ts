@@ -2,7 +2,7 @@
 /** The logs of one device: read, appended and checked against what was seen before. SPEC.md "Logs". */
 
 import { DataError } from "../../firmware/protocol/data-error";
-import { HASH_BYTES, MAX_ENTRY_BYTES } from "../../firmware/protocol/limits";
+import { HASH_BYTES, MAX_ENTRY_BYTES, MAX_SKIP_SEQUENCE } from "../../firmware/protocol/limits";
 import { NO_ENTRY, entryHash } from "../../firmware/protocol/log-chain";
 import { FailureCode, verbs } from "../../firmware/protocol/verbs";
 import type { LogHead } from "../../firmware/protocol/verbs";
@@ -49,13 +49,7 @@ export class DeviceLogs {
    * Appended once, however often the connection was lost meanwhile.
    */
   async append(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
-    requireHash(log);
-    requireHash(previous);
-    if (entry.length > MAX_ENTRY_BYTES)
-      throw new RangeError(
-        `entry: expected 0..${String(MAX_ENTRY_BYTES)} bytes, got ${String(entry.length)}`,
-      );
-    const hash = entryHash(nodeCrypto, previous, entry);
+    const hash = hashOf(log, previous, entry);
     const before = this.#memory.get(log);
     let tries = 0;
     let head: LogHead;
@@ -161,6 +155,39 @@ export class DeviceLogs {
     }
   }
 
+  /**
+   * Lets the log begin anew with this entry, as the one of sequence `first` after one with the hash `previous`; what the
+   * device has of the log before is given up. LogConflict when it has more than `first` entries, or just as many and
+   * another last one. Done once, however often the connection was lost meanwhile.
+   */
+  async skip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
+    if (!Number.isSafeInteger(first) || first < 0 || first > MAX_SKIP_SEQUENCE)
+      throw new RangeError(`first: expected 0..${String(MAX_SKIP_SEQUENCE)}, got ${String(first)}`);
+    const hash = hashOf(log, previous, entry);
+    const before = this.#memory.get(log);
+    let tries = 0;
+    let head: LogHead;
+    try {
+      head = await this.#pool.run((session) => {
+        tries++;
+        return session.request(verbs.logSkip, { log, first, previous, entry });
+      });
+    } catch (error) {
+      if (!(error instanceof DeviceFailure)) throw error;
+      if (error.code !== FailureCode.logConflict) throw failureRefusal(error);
+      // As for an append: an earlier try may have succeeded unheard, and another writer gone on from there.
+      if (tries > 1 && (await this.#isAt(log, first, previous, hash)))
+        return { count: first + 1, head: hash };
+      throw new LogConflict(`the log on ${this.#device} has other entries, or more of them`, {
+        cause: error,
+      });
+    }
+    if (!isSame(head.head, hash) || head.count !== first + 1)
+      throw tampered(this.#device, "it acknowledges another entry than was sent");
+    this.#memory.note(log, head, before);
+    return head;
+  }
+
   async #readPage(log: Uint8Array, from: number): Promise<LogPage> {
     try {
       return await this.#askPage(log, from);
@@ -186,6 +213,19 @@ export class DeviceLogs {
     });
   }
 
+  /** Whether the log has the entry with `hash`, behind `previous`, as the one of sequence `first`. */
+  async #isAt(log: Uint8Array, first: number, previous: Uint8Array, hash: Uint8Array): Promise<boolean> {
+    try {
+      // Verified from `previous` to the head: it does not lead there when other entries are there.
+      const { entries } = await this.read(log, first, previous);
+      return entries[0] !== undefined && isSame(entryHash(nodeCrypto, previous, entries[0]), hash);
+    } catch (error) {
+      if (error instanceof LogTrimmed || (error instanceof Refusal && error.kind === "logTampered"))
+        return false;
+      throw error;
+    }
+  }
+
   /** How many entries the log had when the one with `hash`, appended after `previous`, was its last. */
   async #find(log: Uint8Array, previous: Uint8Array, hash: Uint8Array): Promise<number | undefined> {
     const known = this.#memory.get(log);
@@ -206,4 +246,13 @@ export class DeviceLogs {
     }
     return undefined;
   }
+}
+
+/** The hash of the entry; RangeError for what no device takes. */
+function hashOf(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Uint8Array {
+  requireHash(log);
+  requireHash(previous);
+  if (entry.length > MAX_ENTRY_BYTES)
+    throw new RangeError(`entry: expected 0..${String(MAX_ENTRY_BYTES)} bytes, got ${String(entry.length)}`);
+  return entryHash(nodeCrypto, previous, entry);
 }

@@ -7,6 +7,7 @@ import { NO_ENTRY } from "../../firmware/protocol/log-chain";
 import { makeRevocationList, revoke } from "../certs/revocation-list";
 import { readCertificate } from "../certs/certificate-facts";
 import { Refusal } from "../refusal";
+import { logSkipCases } from "../repository/testing/log-skip-cases";
 import { DeviceClient, LogConflict, LogTrimmed } from "./device-client";
 import type { DeviceClientOptions } from "./device-client";
 import { RelayConnection } from "./relay-connection";
@@ -135,6 +136,31 @@ for (const [what, limits] of [
       assert.equal(await kindOf(fresh.logRead(log, first, heads[first])), "logTampered");
       assert.deepEqual(await fresh.logHead(log), { count: 60, head });
       assert.equal((await fresh.logAppend(log, head, randomBytes(10))).count, 61);
+    });
+
+    logSkipCases(open);
+
+    it("lets a log begin anew behind what it has, and has that still after a start", async () => {
+      const client = await open();
+      const log = randomBytes(32);
+      let head: Uint8Array = NO_ENTRY;
+      for (let i = 0; i < 60; i++) head = (await client.logAppend(log, head, randomBytes(3000))).head;
+      const previous = randomBytes(32);
+      const entry = randomBytes(3000);
+      head = (await client.logSkip(log, 1000, previous, entry)).head;
+      const more = Array.from({ length: 30 }, () => randomBytes(3000));
+      for (const one of more) head = (await client.logAppend(log, head, one)).head;
+
+      await device.stop();
+      await device.start();
+      const fresh = await open();
+      assert.deepEqual(await fresh.logHead(log), { count: 1031, head });
+      await assert.rejects(fresh.logRead(log, 999, randomBytes(32)), LogTrimmed);
+      const read = await fresh.logRead(log, 1000, previous);
+      assert.deepEqual(read.entries.map(Buffer.from), [entry, ...more]);
+      assert.equal(await kindOf(fresh.logRead(log, 1000, randomBytes(32))), "logTampered");
+      const first = await fresh.logTrim(log, 1031, head);
+      assert.ok(first > 1000 && first <= 1030, String(first));
     });
 
     it("serves several clients at once", async () => {

@@ -54,5 +54,11 @@ export interface BlobDevice {
    * that it has left (`before` 0 only asks). `head` has to be the hash of the log's last entry. Count and head stay.
    */
   logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number>;
+  /**
+   * Lets the log begin anew with this entry, as the one of sequence `first` after one with the hash `previous`: what the
+   * device has of it before is given up. For a device with less than `first` entries; where the log ends just there it is
+   * an append. Throws LogConflict when the device has more, or another last entry.
+   */
+  logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead>;
   logList(): Promise<(LogHead & { log: Uint8Array })[]>;
 }

@@ -107,7 +107,7 @@ export class CausalMerge {
     let { seen } = first;
     for (const { body, seen: seenByOther } of others) {
       const common = meet(seen, seenByOther);
-      const base = depth < MAX_DEPTH ? await this.#stateOf(common, depth + 1) : this.#rootSeenByAll(common);
+      const base = await this.#base(common, depth);
       state = await this.#merge(
         base,
         { root: state, entries: this.#between(common, seen) },
@@ -116,6 +116,16 @@ export class CausalMerge {
       seen = join(seen, seenByOther);
     }
     return state;
+  }
+
+  /**
+   * Whoever wrote without having seen a checkpoint's last entry (on a device that did not have it) is merged as if the two
+   * sides had nothing in common: what they had is no longer known, and so everything is kept.
+   */
+  async #base(common: Counts, depth: number): Promise<TreeEntry> {
+    for (const [writer, { covered }] of this.#logs.logs)
+      if ((common.get(writer) ?? 0) < covered) return emptyRoot();
+    return depth < MAX_DEPTH ? this.#stateOf(common, depth + 1) : this.#rootSeenByAll(common);
   }
 
   /** The entries that none other of the set has seen, in order, with what each has seen. */
@@ -137,7 +147,7 @@ export class CausalMerge {
   #lasts(counts: Counts): EntryBody[] {
     const lasts: EntryBody[] = [];
     for (const [writer, count] of counts) {
-      const body = this.#bodies(writer)[count - 1];
+      const body = this.#logs.logs.get(writer)?.bodyAt(count - 1);
       if (body) lasts.push(body);
     }
     return lasts.sort((a, b) => compareOrder(b, a));
@@ -160,7 +170,7 @@ export class CausalMerge {
   #between(from: Counts, to: Counts): EntryBody[] {
     const entries: EntryBody[] = [];
     for (const [writer, count] of to)
-      entries.push(...this.#bodies(writer).slice(from.get(writer) ?? 0, count));
+      entries.push(...(this.#logs.logs.get(writer)?.between(from.get(writer) ?? 0, count) ?? []));
     return entries.sort(compareOrder);
   }
 
@@ -230,10 +240,6 @@ export class CausalMerge {
 
   #origin(body: EntryBody): LeafOrigin {
     return { computer: this.#logs.log(body.writer).name, timeMs: body.timeMs, order: body };
-  }
-
-  #bodies(writer: string): readonly EntryBody[] {
-    return this.#logs.logs.get(writer)?.bodies ?? [];
   }
 }
 

@@ -6,13 +6,13 @@
  */
 
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
-import type { EntryBody } from "./log-entry";
+import type { EntryOrder } from "./entry-order";
 import type { Pack, PackStream, PackedChunk } from "./pack-format";
 import type { ChunkKind } from "./repository-keys";
 
-/** That an entry said which devices have a pack. */
+/** That an entry, or a checkpoint in its place, said which devices have a pack. */
 export interface Claim {
-  body: EntryBody;
+  body: EntryOrder;
   devices: ReadonlySet<string>;
 }
 
@@ -122,6 +122,22 @@ export class ChunkIndex {
     const lost = this.#lost.get(key);
     if (lost) lost.add(device);
     else this.#lost.set(key, new Set([device]));
+  }
+
+  /** Copies that are not to be believed. */
+  *lostCopies(): Generator<{ device: string; id: Uint8Array }> {
+    for (const [key, devices] of this.#lost)
+      for (const device of devices) yield { device, id: Buffer.from(key, "latin1") };
+  }
+
+  /** Counts all packs as deleted but those that are to stay. */
+  dropOthers(isToStay: (pack: IndexedPack) => boolean): void {
+    for (const pack of this.packs) {
+      if (isToStay(pack)) continue;
+      pack.devices = new Set();
+      pack.isDropped = true;
+      pack.isCondemned = false;
+    }
   }
 
   /** What the device has under this id, if anything, is not to be believed. */

@@ -14,14 +14,16 @@ import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { ContentBuilder } from "./content";
+import type { Checkpoints } from "./checkpoints";
 import {
-  INDEX_BLOB_TARGET_BYTES,
   type IndexedPackRecord,
   encodeIndex,
+  inIndexBlobs,
   indexedPackBytes,
   sealIndexBlob,
 } from "./index-blob";
 import type { IndexLoader } from "./index-loader";
+import type { KeptBlobs } from "./kept-blobs";
 import {
   type EntryBody,
   MAX_BODY_BYTES,
@@ -57,6 +59,8 @@ export interface CommitContext {
   editor: TreeEditor;
   trees: TreeStore;
   indexLoader: IndexLoader;
+  checkpoints: Checkpoints;
+  blobs: KeptBlobs;
   targets: readonly BlobDevice[];
   writer: { id: Uint8Array; signingKey: KeyObject };
   /** What this computer is called in its log. */
@@ -88,7 +92,7 @@ export class Committer {
     { condemnations, isAgain }: { condemnations: number; isAgain: boolean },
   ): Promise<boolean> {
     return this.#locked(async () => {
-      const { state, editor, refresh, indexLoader, writer, computer } = this.#context;
+      const { state, editor, refresh, indexLoader, writer, computer, logs, checkpoints } = this.#context;
       const { fate } = indexLoader;
       // What was asked for was asked of the state before this: what others wrote meanwhile is merged, not overwritten.
       const from = state.snapshot;
@@ -104,7 +108,7 @@ export class Committer {
       if (isAgain) await this.#storePending(uploader);
       if (isSameState) await uploader.flush();
       if (isSameState && uploader.packs.length === 0) {
-        await Promise.all(this.#context.targets.map((target) => this.#context.logs.bringUpToDate(target)));
+        await Promise.all(this.#context.targets.map((target) => logs.bringUpToDate(target, checkpoints)));
         return false;
       }
       await this.#write(root, operations, uploader);
@@ -171,7 +175,7 @@ export class Committer {
     uploader: PackUploader,
     revoked?: SeenHead[],
   ): Promise<void> {
-    const { targets, logs, prepare } = this.#context;
+    const { targets, logs, checkpoints, prepare } = this.#context;
     await this.#storePending(uploader);
     const detail = await this.#detail(operations, uploader);
     await uploader.flush();
@@ -201,7 +205,7 @@ export class Committer {
       ...(hasPackOperations ? { hasPackOperations } : {}),
       ...(revoked ? { revoked } : {}),
     });
-    await Promise.all(targets.map((target) => logs.bringUpToDate(target)));
+    await Promise.all(targets.map((target) => logs.bringUpToDate(target, checkpoints)));
     uploader.packs.length = 0;
   }
 
@@ -236,7 +240,7 @@ export class Committer {
     const sizeBytes = packs.reduce((sum, pack) => sum + indexedPackBytes(pack), 8);
     if (sizeBytes <= room) return [encodeIndex(packs)];
     const ids: Uint8Array[] = [];
-    for (const group of grouped(packs)) ids.push(await this.#putIndexBlob(group));
+    for (const group of inIndexBlobs(packs)) ids.push(await this.#putIndexBlob(group));
     const perEntry = Math.min(MAX_INDEX_BLOBS, Math.max(1, Math.floor(room / 36)));
     const lists: Uint8Array[][] = [];
     for (let at = 0; at < ids.length; at += perEntry) lists.push(ids.slice(at, at + perEntry));
@@ -247,7 +251,7 @@ export class Committer {
     const blob = sealIndexBlob(this.#context.keys, packs);
     const id = createHash("sha256").update(blob).digest();
     await Promise.all(this.#context.targets.map((target) => target.put(id, [blob])));
-    this.#context.indexLoader.keep(id, blob);
+    this.#context.blobs.keep(id, blob);
     return id;
   }
 
@@ -277,9 +281,9 @@ export class Committer {
   #seen(): { writer: Uint8Array; count: number; head: Uint8Array }[] {
     const { logs, writer } = this.#context;
     return [...logs.logs.values()]
-      .filter((log) => log.accepted.length > 0 && Buffer.compare(log.writer, writer.id) !== 0)
+      .filter((log) => log.acceptedCount > 0 && Buffer.compare(log.writer, writer.id) !== 0)
       .map((log) => {
-        const count = log.accepted.length;
+        const count = log.acceptedCount;
         return { writer: log.writer, count, head: log.headAt(count) ?? log.head };
       });
   }
@@ -299,21 +303,6 @@ export class Committer {
       }
     }
   }
-}
-
-function* grouped(packs: readonly IndexedPackRecord[]): Generator<IndexedPackRecord[]> {
-  let group: IndexedPackRecord[] = [];
-  let bytes = 0;
-  for (const pack of packs) {
-    bytes += indexedPackBytes(pack);
-    if (group.length > 0 && bytes > INDEX_BLOB_TARGET_BYTES) {
-      yield group;
-      group = [];
-      bytes = indexedPackBytes(pack);
-    }
-    group.push(pack);
-  }
-  if (group.length > 0) yield group;
 }
 
 function isSame(a: TreeEntry, b: TreeEntry): boolean {

@@ -13,6 +13,7 @@ import {
   type SeenHead,
   isTreeOperation,
 } from "./log-entry";
+import type { Checkpoint, Checkpoints } from "./checkpoints";
 import type { LogBook } from "./log-book";
 import { compareOrder } from "./entry-order";
 import type { MergedState } from "./merged-state";
@@ -39,6 +40,7 @@ export interface Version {
 }
 
 interface Known {
+  checkpoint: Checkpoint | undefined;
   /** Of all logs together, when this was computed. They only grow. */
   entries: number;
   /** Newest first, also forgotten ones. */
@@ -51,11 +53,18 @@ interface Known {
 export class History {
   readonly #logs: LogBook;
   readonly #state: MergedState;
+  readonly #checkpoints: Pick<Checkpoints, "current">;
   readonly #onWarning: (text: string) => void;
   #known: Known | undefined;
 
-  constructor(options: { logs: LogBook; state: MergedState; onWarning: (text: string) => void }) {
+  constructor(options: {
+    logs: LogBook;
+    state: MergedState;
+    checkpoints: Pick<Checkpoints, "current">;
+    onWarning: (text: string) => void;
+  }) {
     this.#logs = options.logs;
+    this.#checkpoints = options.checkpoints;
     this.#state = options.state;
     this.#onWarning = options.onWarning;
   }
@@ -157,19 +166,25 @@ export class History {
   async #load(): Promise<Known> {
     const logs = [...this.#logs.logs.values()];
     const entries = logs.reduce((sum, log) => sum + log.count, 0);
-    if (this.#known?.entries === entries) return this.#known;
+    const checkpoint = this.#checkpoints.current;
+    if (this.#known?.entries === entries && this.#known.checkpoint === checkpoint) return this.#known;
     const found = logs.flatMap((log) =>
-      log.accepted.map((body) => ({ body, writer: log.name, id: hex(log.headAt(body.sequence + 1)) })),
+      log.uncovered.map((body) => ({ body, writer: log.name, id: hex(log.headAt(body.sequence + 1)) })),
     );
+    for (const { id, body } of checkpoint?.snapshot.versions ?? [])
+      found.push({ body, writer: this.#logs.log(body.writer).name, id: hex(id) });
     found.sort((a, b) => compareOrder(a.body, b.body));
     const details = await this.#details(found.map(({ body }) => body));
     const all: Version[] = [];
-    const tags = new Map<string, string>();
+    const tags = new Map(checkpoint?.snapshot.tags.map(({ name, version }) => [name, hex(version)]));
     const forgotten = new Set<string>();
+    const isCovered = (body: EntryBody): boolean => body.sequence < this.#logs.log(body.writer).covered;
     found.forEach((entry, at) => {
       const detail = details[at];
       const operations = detail?.operations.filter(isTreeOperation) ?? [];
-      for (const operation of detail?.operations ?? []) {
+      // What a checkpoint's versions said of tags is in the checkpoint.
+      const said = isCovered(entry.body) ? [] : (detail?.operations ?? []);
+      for (const operation of said) {
         if (operation.op === "tag") tags.set(operation.name, hex(operation.version));
         else if (operation.op === "untag") tags.delete(operation.name);
         else if (operation.op === "forget")
@@ -182,7 +197,7 @@ export class History {
     });
     for (const id of tags.values()) forgotten.delete(id);
     const unreadable = details.filter((detail) => detail === undefined).length;
-    this.#known = { entries, all: all.reverse(), tags, forgotten, unreadable };
+    this.#known = { checkpoint, entries, all: all.reverse(), tags, forgotten, unreadable };
     return this.#known;
   }
 

@@ -43,6 +43,30 @@ export function indexedPackBytes(pack: Pack): number {
   return PACK_FIELDS_BYTES + 4 + pack.chunks.length * PACKED_CHUNK_BYTES;
 }
 
+/** Packs for one blob each, in their order. */
+export function* inIndexBlobs(
+  packs: Iterable<IndexedPackRecord>,
+  /** Whether a blob should end with this pack when it has `bytes` already. */
+  isEnd: (pack: IndexedPackRecord, bytes: number) => boolean = () => false,
+): Generator<IndexedPackRecord[]> {
+  let group: IndexedPackRecord[] = [];
+  let bytes = 0;
+  for (const pack of packs) {
+    bytes += indexedPackBytes(pack);
+    if (group.length > 0 && bytes > INDEX_BLOB_TARGET_BYTES) {
+      yield group;
+      group = [];
+      bytes = indexedPackBytes(pack);
+    }
+    group.push(pack);
+    if (!isEnd(pack, bytes)) continue;
+    yield group;
+    group = [];
+    bytes = 0;
+  }
+  if (group.length > 0) yield group;
+}
+
 export function encodeIndex(packs: readonly IndexedPackRecord[]): Buffer {
   const parts: Uint8Array[] = [];
   const count = Buffer.alloc(4);

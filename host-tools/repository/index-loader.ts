@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: MIT
 /**
- * Fills the index from log entries: from the entry itself when it is small, else from its index blobs, which are kept
- * sealed on this computer. Both copies are verified; a damaged one is fetched again.
+ * Fills the index: from the checkpoint, then from log entries, each with its index in itself when it is small, else in
+ * index blobs.
  */
 
-import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { DataError } from "../../firmware/protocol/data-error";
 import { Refusal } from "../refusal";
-import type { BlobDevice } from "./blob-device";
+import type { Checkpoint } from "./checkpoints";
 import type { ChunkIndex, Claim } from "./chunk-index";
+import { type EntryOrder, compareOrder } from "./entry-order";
 import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
+import type { KeptBlobs } from "./kept-blobs";
 import type { EntryBody, EntryDetail } from "./log-entry";
-import { compareOrder } from "./entry-order";
-import { refuseNewerVersion } from "./newer-version";
 import { PackFate } from "./pack-fate";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
 
 const PARALLEL = 8;
+
+/** What says that packs are somewhere: an entry, or a checkpoint in the place of the one that it ends with. */
+interface PackSource extends EntryOrder {
+  devices: readonly string[];
+}
 
 export class IndexLoader {
   readonly fate: PackFate;
@@ -27,12 +29,12 @@ export class IndexLoader {
   isComplete = true;
   readonly #keys: RepositoryKeys;
   readonly #index: ChunkIndex;
-  readonly #devices: readonly BlobDevice[];
-  readonly #folder: string;
+  readonly #blobs: KeptBlobs;
   readonly #forgotten: ReadonlySet<string>;
   readonly #detailOf: (body: EntryBody) => Promise<EntryDetail>;
   readonly #onWarning: (text: string) => void;
-  /** Entries taken up, by log. */
+  #checkpoint: Checkpoint | undefined;
+  /** Sequence of the first entry that was not taken up, by log. */
   readonly #done = new Map<WriterLog, number>();
   /** Index blobs that no device had. */
   readonly #missing: { id: Uint8Array; devices: readonly string[] }[] = [];
@@ -42,8 +44,7 @@ export class IndexLoader {
   constructor(options: {
     keys: RepositoryKeys;
     index: ChunkIndex;
-    devices: readonly BlobDevice[];
-    folder: string;
+    blobs: KeptBlobs;
     /** Devices that are not believed to have anything. */
     forgotten: ReadonlySet<string>;
     detailOf: (body: EntryBody) => Promise<EntryDetail>;
@@ -52,25 +53,26 @@ export class IndexLoader {
     this.#keys = options.keys;
     this.#index = options.index;
     this.fate = new PackFate(options.index);
-    this.#devices = options.devices;
-    this.#folder = options.folder;
+    this.#blobs = options.blobs;
     this.#forgotten = options.forgotten;
     this.#detailOf = options.detailOf;
     this.#onWarning = options.onWarning;
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
 
-  /** Takes up what the logs have gained since the last call. */
-  async load(logs: Iterable<WriterLog>): Promise<void> {
+  /** Takes up what the checkpoint and the logs have gained since the last call. */
+  async load(checkpoint: Checkpoint | undefined, logs: Iterable<WriterLog>): Promise<void> {
+    if (checkpoint !== this.#checkpoint && checkpoint) await this.#loadCheckpoint(checkpoint);
+    this.#checkpoint = checkpoint;
     const waiting: { body: EntryBody; id: Uint8Array }[] = [];
     const speaking: EntryBody[] = [];
     for (const log of logs) {
-      for (const body of log.accepted.slice(this.#done.get(log) ?? 0)) {
+      const from = Math.max(this.#done.get(log) ?? 0, log.covered);
+      for (const body of log.between(from, log.acceptedCount)) {
         if (body.hasPackOperations === true) speaking.push(body);
         if (!(body.index instanceof Uint8Array)) for (const id of body.index) waiting.push({ body, id });
         else if (body.index.length > 0) this.#add(decodeIndex(body.index), body);
       }
-      this.#done.set(log, log.accepted.length);
+      this.#done.set(log, log.acceptedCount);
     }
     await severalAtATime(waiting, async ({ id, body }) => {
       this.#add(await this.#blob(id, body), body);
@@ -87,6 +89,29 @@ export class IndexLoader {
       );
       this.isComplete = false;
     }
+  }
+
+  /** What is known already and not in the checkpoint is gone: dropped by an entry that it stands for. */
+  async #loadCheckpoint({ record, snapshot }: Checkpoint): Promise<void> {
+    const { cut } = record;
+    const { devices, indexBlobs, condemned, lost } = snapshot;
+    const source = { ...cut, devices };
+    const present = new Set<string>();
+    // In their order, so that the next checkpoint has most of these blobs again.
+    for (let at = 0; at < indexBlobs.length; at += PARALLEL) {
+      const ids = indexBlobs.slice(at, at + PARALLEL);
+      for (const packs of await Promise.all(ids.map((id) => this.#blob(id, source)))) {
+        this.#add(packs, source);
+        for (const { id } of packs) present.add(Buffer.from(id).toString("hex"));
+      }
+    }
+    this.#index.dropOthers(
+      (pack) =>
+        present.has(Buffer.from(pack.id).toString("hex")) ||
+        pack.claims.some(({ body }) => compareOrder(body, cut) > 0),
+    );
+    this.fate.restore(condemned, cut);
+    for (const { device, id } of lost) this.#index.lose(id, device);
   }
 
   async #takeOperations(body: EntryBody): Promise<void> {
@@ -129,28 +154,7 @@ export class IndexLoader {
     }
   }
 
-  /** The copy that this computer has of an index blob, when it is whole. */
-  keptBlob(id: Uint8Array): Uint8Array | undefined {
-    try {
-      const blob = readFileSync(this.#path(id));
-      return Buffer.compare(hash(blob), id) === 0 ? blob : undefined;
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** Keeps an index blob that was just made. */
-  keep(id: Uint8Array, blob: Uint8Array): void {
-    const path = this.#path(id);
-    try {
-      writeFileSync(`${path}.tmp`, blob, { mode: 0o600 });
-      renameSync(`${path}.tmp`, path);
-    } catch {
-      // Without the copy it is fetched next time.
-    }
-  }
-
-  #add(packs: readonly IndexedPackRecord[], body: EntryBody): void {
+  #add(packs: readonly IndexedPackRecord[], body: PackSource): void {
     /** Shared by all packs of the same devices: mostly one for each entry. */
     const shared = new Map<number, readonly [Claim]>();
     for (const pack of packs) {
@@ -169,44 +173,15 @@ export class IndexLoader {
     }
   }
 
-  async #blob(id: Uint8Array, body: EntryBody): Promise<IndexedPackRecord[]> {
-    const kept = this.#kept(id);
-    if (kept) return kept;
-    const devices = [...this.#devices].sort(
-      (a, b) => Number(body.devices.includes(b.name)) - Number(body.devices.includes(a.name)),
-    );
-    const name = Buffer.from(id).toString("hex").slice(0, 16);
-    for (const device of devices) {
-      try {
-        const blob = await device.get(id, 0, MAX_INDEX_BLOB_BYTES);
-        if (Buffer.compare(hash(blob), id) !== 0)
-          throw new DataError("checksum", "its bytes do not hash to its id");
-        const packs = openIndexBlob(this.#keys, blob);
-        this.keep(id, blob);
-        return packs;
-      } catch (error) {
-        refuseNewerVersion(error, `index blob ${name}`);
-        if (!(error instanceof DataError) && !(error instanceof Refusal)) throw error;
-        if (error instanceof Refusal && error.kind === "interrupted") throw error;
-        if (!(error instanceof Refusal && error.kind === "missingBlob"))
-          this.#onWarning(`index blob ${name} on ${device.name} cannot be used: ${error.message}`);
-      }
-    }
-    this.#missing.push({ id, devices: body.devices });
-    return [];
-  }
-
-  #kept(id: Uint8Array): IndexedPackRecord[] | undefined {
-    const blob = this.keptBlob(id);
-    try {
-      return blob && openIndexBlob(this.#keys, blob);
-    } catch {
-      return undefined;
-    }
-  }
-
-  #path(id: Uint8Array): string {
-    return join(this.#folder, Buffer.from(id).toString("hex"));
+  async #blob(id: Uint8Array, { devices }: PackSource): Promise<IndexedPackRecord[]> {
+    const packs = await this.#blobs.read(id, {
+      what: "index blob",
+      maxBytes: MAX_INDEX_BLOB_BYTES,
+      preferred: devices,
+      open: (blob) => openIndexBlob(this.#keys, blob),
+    });
+    if (!packs) this.#missing.push({ id, devices });
+    return packs ?? [];
   }
 }
 
@@ -215,8 +190,4 @@ async function severalAtATime<T>(items: T[], work: (item: T) => Promise<void>): 
     for (let next = items.shift(); next; next = items.shift()) await work(next);
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
-}
-
-function hash(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest();
 }

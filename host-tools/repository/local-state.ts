@@ -26,12 +26,20 @@ interface Heads {
   verified: Record<string, RememberedHead>;
   /** The key log on each device. */
   keyLogs: Record<string, RememberedHead>;
+  /** The checkpoint log on each device. */
+  checkpointLogs: Record<string, RememberedCheckpoints>;
+}
+
+export interface RememberedCheckpoints extends RememberedHead {
+  /** Hash of the newest snapshot on the device that is good, and the writer that vouches for it; hexadecimal, or "". */
+  snapshot: string;
+  by: string;
 }
 
 export class LocalState {
   readonly #path: string;
   readonly #keys: RepositoryKeys;
-  #heads: Heads = { version: FILE_VERSION, devices: {}, verified: {}, keyLogs: {} };
+  #heads: Heads = { version: FILE_VERSION, devices: {}, verified: {}, keyLogs: {}, checkpointLogs: {} };
   #isChanged = false;
 
   constructor(options: { folder: string; keys: RepositoryKeys }) {
@@ -82,9 +90,11 @@ export class LocalState {
 
   /** The device may start anew: its card was replaced. */
   forgetDevice(device: string): void {
-    if (!this.#heads.devices[device] && !this.#heads.keyLogs[device]) return;
-    this.#heads.devices = without(this.#heads.devices, device);
-    this.#heads.keyLogs = without(this.#heads.keyLogs, device);
+    const { devices, keyLogs, checkpointLogs } = this.#heads;
+    if (!devices[device] && !keyLogs[device] && !checkpointLogs[device]) return;
+    this.#heads.devices = without(devices, device);
+    this.#heads.keyLogs = without(keyLogs, device);
+    this.#heads.checkpointLogs = without(checkpointLogs, device);
     this.#isChanged = true;
   }
 
@@ -96,6 +106,17 @@ export class LocalState {
     const known = this.keyLogHead(device);
     if (known?.count === head.count && known.head === head.head) return;
     this.#heads.keyLogs[device] = head;
+    this.#isChanged = true;
+  }
+
+  checkpointLog(device: string): RememberedCheckpoints | undefined {
+    return this.#heads.checkpointLogs[device];
+  }
+
+  setCheckpointLog(device: string, log: RememberedCheckpoints): void {
+    const known = this.checkpointLog(device);
+    if (known?.head === log.head && known.snapshot === log.snapshot && known.by === log.by) return;
+    this.#heads.checkpointLogs[device] = log;
     this.#isChanged = true;
   }
 

@@ -10,9 +10,11 @@ import { join } from "node:path";
 import { DataError } from "../../firmware/protocol/data-error";
 import { MAX_LOGS } from "../../firmware/protocol/limits";
 import { Refusal } from "../refusal";
-import { LogConflict } from "../remote/device-failure";
+import { LogConflict, LogTrimmed } from "../remote/device-failure";
 import type { BlobDevice, LogHead } from "./blob-device";
-import type { LocalState } from "./local-state";
+import type { SnapshotLog } from "./checkpoint-snapshot";
+import type { Checkpoints } from "./checkpoints";
+import type { LocalState, RememberedHead } from "./local-state";
 import type { EntryBody, EntryDetail } from "./log-entry";
 import { refuseNewerVersion } from "./newer-version";
 import type { RepositoryKeys } from "./repository-keys";
@@ -57,10 +59,16 @@ export class LogBook {
 
   /** How many entries of each log count, by the writer's id in hexadecimal and in the order of the ids. */
   counts(): Map<string, number> {
-    const known = [...this.logs].filter(([, log]) => log.accepted.length > 0);
+    const known = [...this.logs].filter(([, log]) => log.acceptedCount > 0);
     return new Map(
-      known.sort(([a], [b]) => (a < b ? -1 : 1)).map(([writer, log]) => [writer, log.accepted.length]),
+      known.sort(([a], [b]) => (a < b ? -1 : 1)).map(([writer, log]) => [writer, log.acceptedCount]),
     );
+  }
+
+  /** Takes a checkpoint for the entries that it stands for. */
+  startFrom(starts: readonly SnapshotLog[]): void {
+    for (const start of starts) this.log(start.writer).startFrom(start);
+    applyRevocations(this.logs);
   }
 
   /** Reads this computer's copies. */
@@ -77,10 +85,15 @@ export class LogBook {
   }
 
   /** Takes up what is new on a device. Refuses with `logTampered` what does not fit. */
-  async sync(device: BlobDevice): Promise<void> {
+  async sync(device: BlobDevice, checkpoints: Pick<Checkpoints, "take" | "isNewerOn">): Promise<void> {
     const present = new Map<string, LogHead & { log: Uint8Array }>();
-    for (const head of await device.logList())
-      if (this.#keys.writerOf(head.log)) present.set(hex(head.log), head);
+    const heads = await device.logList();
+    const checkpointLog = hex(this.#keys.checkpointLogId);
+    await checkpoints.take(
+      device,
+      heads.find(({ log }) => hex(log) === checkpointLog),
+    );
+    for (const head of heads) if (this.#keys.writerOf(head.log)) present.set(hex(head.log), head);
     for (const key of this.#state.deviceLogs(device.name))
       if (!present.has(key)) {
         const log = this.#logByKey(key);
@@ -95,6 +108,12 @@ export class LogBook {
         failures.set(key, error);
       }
     applyRevocations(this.logs);
+    for (const { cause } of failures.values())
+      if (cause instanceof LogTrimmed && checkpoints.isNewerOn(device.name))
+        throw new Refusal("newerVersion", `the checkpoint on ${device.name} was made by a newer Coffer`, {
+          hint: "Update Coffer on this computer.",
+          cause,
+        });
     for (const [key, head] of present) {
       const failure = failures.get(key);
       if (!failure) continue;
@@ -118,9 +137,11 @@ export class LogBook {
         `was rolled back: it had ${String(remembered.count)} entries and now has ${String(head.count)}`,
         head.count,
       );
+    // Behind the checkpoint: nothing of it is needed, and nothing said about it.
+    const isBehind = head.count < log.first;
     if (head.count > log.count) await this.#fetch(device, log, head.count);
-    const known = log.headAt(head.count);
-    if (!known || Buffer.compare(known, head.head) !== 0)
+    const known = isBehind ? rememberedAt(remembered, head.count) : log.headAt(head.count);
+    if (!known ? !isBehind : Buffer.compare(known, head.head) !== 0)
       throw this.#tampered(
         device,
         log.name,
@@ -144,6 +165,16 @@ export class LogBook {
   }
 
   async #fetch(device: BlobDevice, log: WriterLog, count: number): Promise<void> {
+    try {
+      await this.#read(device, log, count);
+    } catch (error) {
+      if (!(error instanceof LogTrimmed)) throw error;
+      const what = "lacks its beginning, and no checkpoint stands for it";
+      throw this.#tampered(device, log.name, what, log.count, error);
+    }
+  }
+
+  async #read(device: BlobDevice, log: WriterLog, count: number): Promise<void> {
     if (count > MAX_ENTRIES) throw this.#tampered(device, log.name, "is longer than any log can be", count);
     const from = log.count;
     try {
@@ -177,7 +208,7 @@ export class LogBook {
    */
   async checkSeen(device: BlobDevice, detailOf: (entry: EntryBody) => Promise<EntryDetail>): Promise<void> {
     for (const log of this.logs.values()) {
-      const last = log.bodies[this.#shownCount(device, log) - 1];
+      const last = log.bodyAt(this.#shownCount(device, log) - 1);
       if (!last) continue;
       for (const { writer, count, head } of (await detailOf(last)).seen) {
         const seen = this.logs.get(hex(writer));
@@ -192,12 +223,24 @@ export class LogBook {
     }
   }
 
+  /** What a log ends with on a device, when it was last seen. */
+  shownHead(device: BlobDevice, log: WriterLog): { count: number; head: Uint8Array } | undefined {
+    const shown = this.#state.deviceHead(device.name, log.key);
+    return shown && { count: shown.count, head: Buffer.from(shown.head, "hex") };
+  }
+
   #shownCount(device: BlobDevice, log: WriterLog): number {
     return this.#state.deviceHead(device.name, log.key)?.count ?? 0;
   }
 
   /** Appends to the device's logs whatever it lacks of what this computer has seen. */
-  async bringUpToDate(device: BlobDevice): Promise<void> {
+  async bringUpToDate(
+    device: BlobDevice,
+    checkpoints: Pick<Checkpoints, "take" | "isNewerOn" | "bring" | "isDueOn">,
+  ): Promise<void> {
+    // Where the device lacks more than is here, it goes on where the checkpoint does.
+    const isBehind = [...this.logs.values()].some((log) => this.#shownCount(device, log) < log.first);
+    if (isBehind || checkpoints.isDueOn(device.name)) await checkpoints.bring(device);
     for (const log of this.logs.values()) {
       for (let attempt = 1; ; attempt++) {
         try {
@@ -205,18 +248,22 @@ export class LogBook {
           break;
         } catch (error) {
           if (!(error instanceof LogConflict) || attempt === CONFLICT_ATTEMPTS) throw error;
-          await this.sync(device);
+          await this.sync(device, checkpoints);
         }
       }
     }
   }
 
   async #append(device: BlobDevice, log: WriterLog): Promise<void> {
-    let { count } = this.#state.deviceHead(device.name, log.key) ?? { count: 0 };
-    while (count < log.accepted.length) {
-      const [previous, entry] = [log.headAt(count), log.sealed[count]];
+    let count = this.#shownCount(device, log);
+    while (count < log.acceptedCount) {
+      const isBehind = count < log.first;
+      if (isBehind) count = log.first;
+      const [previous, entry] = [log.headAt(count), log.sealedAt(count)];
       if (!previous || !entry) throw new Error("log without its entries");
-      const head = await device.logAppend(log.id, previous, entry);
+      const head = isBehind
+        ? await device.logSkip(log.id, count, previous, entry)
+        : await device.logAppend(log.id, previous, entry);
       count++;
       if (head.count !== count || Buffer.compare(head.head, log.headAt(count) ?? previous) !== 0)
         throw this.#tampered(device, log.name, "answered an append with another head", count - 1);
@@ -247,6 +294,10 @@ export class LogBook {
       },
     );
   }
+}
+
+function rememberedAt(remembered: RememberedHead | undefined, count: number): Uint8Array | undefined {
+  return remembered?.count === count ? Buffer.from(remembered.head, "hex") : undefined;
 }
 
 function hex(bytes: Uint8Array): string {

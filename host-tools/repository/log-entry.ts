@@ -1,45 +1,26 @@
 // SPDX-License-Identifier: MIT
 /**
- * An entry of a writer's log: what it says, its signature and its seal. docs/repository.md "Log entries".
+ * An entry of a writer's log: what it says, and the one place where it fits. docs/repository.md "Log entries".
  *
- *   u8 version | u16 epoch | 16 bytes of random salt | AES-256-GCM(key, nonce 0, additional, u16 length of body | body | signature) | tag
- *   key        = HMAC-SHA-256(entry key of the epoch, binding | salt)
- *   binding    = "coffer entry 1" | repository | writer | u64 sequence | hash of the previous entry;  also the additional data
- *   signature  = Ed25519(writer's key, binding | body)
- *
- * The binding names the one place where the entry fits. Two entries of one place (a push that lost a race) differ in
- * their salts, and even equal salts would need an equal place: no key meets two plaintexts by accident or by replay.
+ *   place = "coffer entry 1" | repository | writer | u64 sequence | hash of the previous entry
  */
 
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHmac,
-  createPublicKey,
-  randomBytes,
-  sign,
-  verify,
-} from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { decode, encode } from "cborg";
+import { encode } from "cborg";
 import { DataError } from "../../firmware/protocol/data-error";
 import { HASH_BYTES, MAX_ENTRY_BYTES, MAX_LOGS } from "../../firmware/protocol/limits";
 import { MAX_CONTENT_BYTES } from "./content";
 import { MAX_DEVICES } from "./pack-format";
 import { type RepositoryKeys, WRITER_ID_BYTES } from "./repository-keys";
+import { SIGNED_SEAL_BYTES, openSigned, sealSigned } from "./signed-seal";
+import { asArray, asBytes, asNumber, asRecord, asText, strictDecode } from "./strict-cbor";
 
 export const ENTRY_VERSION = 1;
-/** Version and epoch. */
-const HEADER_BYTES = 3;
-const SALT_BYTES = 16;
-const TAG_BYTES = 16;
-const SIGNATURE_BYTES = 64;
-const PUBLIC_KEY_BYTES = 32;
-const NONCE = Buffer.alloc(12);
+export const PUBLIC_KEY_BYTES = 32;
 /** What a body may take, so that the sealed entry fits a device's limit. */
-export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - HEADER_BYTES - SALT_BYTES - 2 - SIGNATURE_BYTES - TAG_BYTES;
+export const MAX_BODY_BYTES = MAX_ENTRY_BYTES - SIGNED_SEAL_BYTES;
 export const MAX_INDEX_BLOBS = 32;
-const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
+export const MAX_ROOT_BYTES = 512 + MAX_CONTENT_BYTES;
 const MAX_DETAIL_OPERATIONS = 65536;
 /** Versions that one operation forgets: 32 KiB; a longer list takes several. */
 export const MAX_FORGOTTEN_VERSIONS = 1024;
@@ -166,19 +147,7 @@ export function sealEntry(keys: RepositoryKeys, signingKey: KeyObject, body: Ent
   if (encoded.length > MAX_BODY_BYTES)
     throw new RangeError(`entry: ${String(encoded.length)} bytes, at most ${String(MAX_BODY_BYTES)} fit`);
   const place = binding(keys, body.writer, body.sequence, body.previous);
-  const signature = sign(null, Buffer.concat([place, encoded]), signingKey);
-  const salt = randomBytes(SALT_BYTES);
-  const cipher = createCipheriv("aes-256-gcm", entryKey(keys, keys.epoch, place, salt), NONCE);
-  cipher.setAAD(place);
-  const length = Buffer.alloc(2);
-  length.writeUInt16BE(encoded.length);
-  return Buffer.concat([
-    Uint8Array.of(ENTRY_VERSION, keys.epoch >> 8, keys.epoch & 0xff),
-    salt,
-    cipher.update(Buffer.concat([length, encoded, signature])),
-    cipher.final(),
-    cipher.getAuthTag(),
-  ]);
+  return sealSigned({ keys, place, signingKey, body: encoded });
 }
 
 export interface OpenOptions {
@@ -195,48 +164,23 @@ export interface OpenOptions {
 /** Throws DataError unless `sealed` is the entry of this writer in this place. */
 export function openEntry(sealed: Uint8Array, options: OpenOptions): EntryBody {
   const { keys, writer, sequence, previous } = options;
-  if (sealed.length < HEADER_BYTES + SALT_BYTES + TAG_BYTES)
-    throw new DataError("short", "entry shorter than its seal");
-  if (sealed[0] !== ENTRY_VERSION) throw new DataError("version", `entry of version ${String(sealed[0])}`);
   const place = binding(keys, writer, sequence, previous);
-  const decipher = createDecipheriv(
-    "aes-256-gcm",
-    entryKey(keys, entryEpoch(sealed), place, sealed.subarray(HEADER_BYTES, HEADER_BYTES + SALT_BYTES)),
-    NONCE,
-  );
-  decipher.setAAD(place);
-  decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
-  const plaintext = decipher.update(sealed.subarray(HEADER_BYTES + SALT_BYTES, sealed.length - TAG_BYTES));
-  try {
-    decipher.final();
-  } catch {
-    throw new DataError("forged", "entry does not verify");
-  }
-  if (plaintext.length < 2) throw new DataError("short", "entry without a body");
-  const end = 2 + plaintext.readUInt16BE(0);
-  if (plaintext.length !== end + SIGNATURE_BYTES) throw new DataError("short", "entry without its signature");
-  const encoded = plaintext.subarray(2, end);
-  const body = readBody(encoded, { writer, sequence, previous });
-  const publicKey = options.publicKey ?? body.publicKey;
-  if (!publicKey) throw new DataError("forged", "first entry without the writer's key");
-  if (options.isVerified !== true) {
-    const key = importPublicKey(publicKey);
-    if (!verify(null, Buffer.concat([place, encoded]), key, plaintext.subarray(end)))
-      throw new DataError("forged", "entry with a wrong signature");
-  }
-  return body;
-}
-
-/** The epoch of the keys that seal an entry. It may be anything until the entry is opened. */
-export function entryEpoch(sealed: Uint8Array): number {
-  return ((sealed[1] ?? 0) << 8) | (sealed[2] ?? 0);
-}
-
-export function importPublicKey(raw: Uint8Array): KeyObject {
-  return createPublicKey({
-    key: { kty: "OKP", crv: "Ed25519", x: Buffer.from(raw).toString("base64url") },
-    format: "jwk",
+  let body: EntryBody | undefined;
+  openSigned({
+    keys,
+    place,
+    sealed,
+    what: "entry",
+    isVerified: options.isVerified === true,
+    publicKeyOf: (encoded) => {
+      body = readBody(encoded, { writer, sequence, previous });
+      const publicKey = options.publicKey ?? body.publicKey;
+      if (!publicKey) throw new DataError("forged", "first entry without the writer's key");
+      return publicKey;
+    },
   });
+  if (!body) throw new Error("an entry that nobody read");
+  return body;
 }
 
 export function exportPublicKey(key: KeyObject): Uint8Array {
@@ -269,7 +213,7 @@ function readBody(
   };
 }
 
-function readDetailReference(value: unknown): { content: Uint8Array; sizeBytes: number } {
+export function readDetailReference(value: unknown): { content: Uint8Array; sizeBytes: number } {
   const [content, sizeBytes] = asArray(value, 2, "detail");
   return {
     content: asBytes(content, 1, MAX_CONTENT_BYTES, "detail"),
@@ -330,49 +274,8 @@ function binding(keys: RepositoryKeys, writer: Uint8Array, sequence: number, pre
   ]);
 }
 
-function entryKey(keys: RepositoryKeys, epoch: number, place: Uint8Array, salt: Uint8Array): Buffer {
-  return createHmac("sha256", keys.at(epoch).entryKey).update(place).update(salt).digest();
-}
-
-/** cborg, deterministic form only. */
-function strictDecode(bytes: Uint8Array): unknown {
-  try {
-    return decode(bytes, {
-      strict: true,
-      allowIndefinite: false,
-      allowUndefined: false,
-      rejectDuplicateMapKeys: true,
-    }) as unknown;
-  } catch (error) {
-    throw new DataError("type", `not the CBOR expected: ${(error as Error).message}`);
-  }
-}
-
 function requireVersion(value: unknown): void {
   if (value !== ENTRY_VERSION) throw new DataError("version", `entry of version ${String(value)}`);
-}
-
-function asRecord(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array)
-    throw new DataError("type", `${what}: expected a map`);
-  return value as Record<string, unknown>;
-}
-
-function asArray(value: unknown, limit: number, what: string): unknown[] {
-  if (!Array.isArray(value) || value.length > limit) throw new DataError("type", `${what}: expected a list`);
-  return value as unknown[];
-}
-
-function asBytes(value: unknown, least: number, most: number, what: string): Uint8Array {
-  if (!(value instanceof Uint8Array) || value.length < least || value.length > most)
-    throw new DataError("type", `${what}: expected bytes`);
-  return value;
-}
-
-function asNumber(value: unknown, what: string): number {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
-    throw new DataError("type", `${what}: expected a number`);
-  return value;
 }
 
 function asVersion(value: unknown): Uint8Array {
@@ -382,10 +285,5 @@ function asVersion(value: unknown): Uint8Array {
 function asTagName(value: unknown): string {
   if (typeof value !== "string" || !isTagName(value))
     throw new DataError("text", "a name that no tag can have");
-  return value;
-}
-
-function asText(value: unknown, what: string): string {
-  if (typeof value !== "string" || value.length > 200) throw new DataError("type", `${what}: expected text`);
   return value;
 }

@@ -6,8 +6,8 @@
  */
 
 import type { ChunkIndex } from "./chunk-index";
-import type { EntryBody, Operation } from "./log-entry";
-import { compareOrder } from "./entry-order";
+import { type EntryOrder, compareOrder } from "./entry-order";
+import type { Operation } from "./log-entry";
 
 /** While packs were chosen to rely on, some of the repository's were condemned: to be done again with what is left. */
 export class CondemnedMeanwhile extends Error {
@@ -32,11 +32,16 @@ export async function untilNothingIsCondemned<T>(work: (isAgain: boolean) => Pro
     }
 }
 
+/** An entry that condemned or dropped packs. */
+interface Sentence extends EntryOrder {
+  timeMs: number;
+}
+
 export class PackFate {
   readonly #index: ChunkIndex;
   /** Also blobs that are in no index: what an interrupted push left. */
-  readonly #condemned = new Map<string, EntryBody>();
-  readonly #dropped = new Map<string, EntryBody>();
+  readonly #condemned = new Map<string, Sentence>();
+  readonly #dropped = new Map<string, Sentence>();
   /** Entries so far that condemned packs. */
   condemnations = 0;
 
@@ -45,12 +50,12 @@ export class PackFate {
   }
 
   /** Condemned and not dropped: hexadecimal ids, with the entry that condemned them last. */
-  get condemned(): ReadonlyMap<string, EntryBody> {
+  get condemned(): ReadonlyMap<string, Sentence> {
     return this.#condemned;
   }
 
   /** Whether the pack that this entry brought was dropped by a later one. */
-  isDroppedSince(id: Uint8Array, entry: EntryBody): boolean {
+  isDroppedSince(id: Uint8Array, entry: EntryOrder): boolean {
     const dropped = this.#dropped.get(hex(id));
     return dropped !== undefined && compareOrder(entry, dropped) < 0;
   }
@@ -60,7 +65,7 @@ export class PackFate {
   }
 
   /** Takes up an entry's operations; in any order of entries. */
-  apply(entry: EntryBody, operations: readonly Operation[]): void {
+  apply(entry: Sentence, operations: readonly Operation[]): void {
     if (operations.some(({ op }) => op === "condemn")) this.condemnations++;
     for (const operation of operations) {
       if (operation.op === "condemn") for (const id of operation.packs) this.#condemn(id, entry);
@@ -68,7 +73,13 @@ export class PackFate {
     }
   }
 
-  #condemn(id: Uint8Array, entry: EntryBody): void {
+  /** Takes up what a checkpoint says, in the place of the entry that it ends with. */
+  restore(condemned: readonly { id: Uint8Array; timeMs: number }[], cut: EntryOrder): void {
+    if (condemned.some(({ id }) => !this.isCondemned(id))) this.condemnations++;
+    for (const { id, timeMs } of condemned) this.#condemn(id, { ...cut, timeMs });
+  }
+
+  #condemn(id: Uint8Array, entry: Sentence): void {
     const key = hex(id);
     const dropped = this.#dropped.get(key);
     if (dropped && compareOrder(entry, dropped) < 0) return;
@@ -78,7 +89,7 @@ export class PackFate {
     if (pack) pack.isCondemned = true;
   }
 
-  #drop(id: Uint8Array, entry: EntryBody): void {
+  #drop(id: Uint8Array, entry: Sentence): void {
     const key = hex(id);
     const known = this.#dropped.get(key);
     if (known && compareOrder(entry, known) < 0) return;

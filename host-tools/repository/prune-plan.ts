@@ -84,11 +84,13 @@ export async function findLive(parts: RepositoryParts): Promise<LiveChunks> {
   const live = new LiveChunks({ index, trees, signal: options.signal });
   await live.addTree(state.root);
   await history.requireComplete();
-  for (const version of await history.kept()) await live.addTree(version.root);
-  for (const log of logs.logs.values())
-    for (const { detail } of log.accepted)
-      if (!(detail instanceof Uint8Array))
-        for (const { id } of directItems(detail.content, detail.sizeBytes) ?? []) if (id) live.addId(id);
+  const versions = await history.kept();
+  for (const version of versions) await live.addTree(version.root);
+  const bodies = new Set(versions.map(({ body }) => body));
+  for (const log of logs.logs.values()) for (const body of log.accepted) bodies.add(body);
+  for (const { detail } of bodies)
+    if (!(detail instanceof Uint8Array))
+      for (const { id } of directItems(detail.content, detail.sizeBytes) ?? []) if (id) live.addId(id);
   return live;
 }
 
@@ -118,17 +120,20 @@ function choosePartly(plan: PrunePlan, partly: PartlyUsed[], maxUnused: number):
 }
 
 async function findBlobs(parts: RepositoryParts, plan: PrunePlan): Promise<void> {
-  const indexBlobs = new Set<string>();
+  const { checkpoints } = parts;
+  const named = new Set([...checkpoints.blobIds(), ...checkpoints.blobIds(checkpoints.current)].map(hex));
   for (const log of parts.logs.logs.values())
-    for (const { index } of log.accepted)
-      if (!(index instanceof Uint8Array)) for (const id of index) indexBlobs.add(hex(id));
+    for (const { index } of log.uncovered)
+      if (!(index instanceof Uint8Array)) for (const id of index) named.add(hex(id));
   for (const device of parts.options.devices) {
+    // Without the checkpoint it may still have index blobs that only older entries name.
+    const mayHaveOlder = checkpoints.current !== undefined && !checkpoints.isOn(device.name);
     const unreferenced: BlobOnDevice[] = [];
     const dropped: BlobOnDevice[] = [];
     for await (const blob of device.list()) {
       const pack = parts.index.packById(blob.id);
       if (pack?.isDropped === true) dropped.push(blob);
-      else if (!pack && !indexBlobs.has(hex(blob.id))) unreferenced.push(blob);
+      else if (!pack && !mayHaveOlder && !named.has(hex(blob.id))) unreferenced.push(blob);
     }
     plan.unreferenced.set(device, unreferenced);
     plan.dropped.set(device, dropped);

@@ -30,6 +30,9 @@ export async function prune(parts: RepositoryParts, options: PruneOptions): Prom
       hint: "Connect the device that the warning names, or repair the repository with `coffer repair`.",
     });
   const holdMs = options.holdMs ?? (parts.logs.logs.size > 1 ? DEFAULT_HOLD_MS : 0);
+  // What older entries name is known no more, so devices that still have them get the checkpoint first.
+  if (options.isDryRun !== true)
+    await parts.bringCheckpoint((device) => !parts.checkpoints.isOn(device.name));
   const plan = await planPrune(parts, options.maxUnused ?? DEFAULT_MAX_UNUSED);
   const summary = summarise(parts, plan, holdMs);
   options.onPlan?.(summary);

@@ -108,6 +108,9 @@ export interface OpenOptions {
   signal?: AbortSignal | undefined;
   /** Something is wrong or was repaired, and the work goes on. One sentence. */
   onWarning?: ((text: string) => void) | undefined;
+  /** How many entries make a checkpoint worth while, and how old its last one has to be: see checkpoint-maker.ts. */
+  checkpointEntries?: number | undefined;
+  checkpointAgeMs?: number | undefined;
 }
 
 /** "scan": looking at files; "transfer": reading, sealing, sending, or fetching and writing; "commit": making it visible. */

@@ -38,6 +38,7 @@ export class EpochKeys {
   readonly packIndexKey: Buffer;
   readonly indexKey: Buffer;
   readonly entryKey: Buffer;
+  readonly checkpointKey: Buffer;
   readonly writerKey: Buffer;
   /** Authenticates statements of the key log. */
   readonly statementKey: Buffer;
@@ -53,6 +54,7 @@ export class EpochKeys {
     this.packIndexKey = derive("pack index");
     this.indexKey = derive("index");
     this.entryKey = derive("entry");
+    this.checkpointKey = derive("checkpoint");
     this.writerKey = derive("writer key");
     this.statementKey = derive("key statement");
     this.linkKey = derive("key link");
@@ -60,9 +62,10 @@ export class EpochKeys {
   }
 
   zero(): void {
-    const { chunkKey, packIndexKey, indexKey, entryKey, writerKey, statementKey, linkKey } = this;
-    for (const key of [chunkKey, packIndexKey, indexKey, entryKey, writerKey, statementKey, linkKey])
-      key.fill(0);
+    const { chunkKey, packIndexKey, indexKey, entryKey, checkpointKey } = this;
+    const { writerKey, statementKey, linkKey } = this;
+    for (const key of [chunkKey, packIndexKey, indexKey, entryKey, checkpointKey]) key.fill(0);
+    for (const key of [writerKey, statementKey, linkKey]) key.fill(0);
   }
 }
 
@@ -120,6 +123,12 @@ export class RepositoryKeys {
     const key = this.#chunkIdKeys[kind];
     if (key === undefined) throw new RangeError(`kind: expected 0..3, got ${String(kind)}`);
     return key;
+  }
+
+  /** The log of checkpoints: like a writer's log, of no writer. */
+  get checkpointLogId(): Uint8Array {
+    const mark = createHmac("sha256", this.#logIdKey).update("checkpoints").digest();
+    return Buffer.concat([this.repositoryId, mark.subarray(0, 32 - REPOSITORY_ID_BYTES)]);
   }
 
   /** Writer id, then a mark that only who has the keys can make: logs of this repository are known by their ids. */

@@ -7,6 +7,8 @@ import { Refusal } from "../refusal";
 import { type ByteString, formatRemotePath, parseRemotePath } from "./byte-names";
 import type { BlobDevice } from "./blob-device";
 import { ChunkCache } from "./chunk-cache";
+import { makeCheckpoint, trimLogs } from "./checkpoint-maker";
+import { Checkpoints } from "./checkpoints";
 import { ChunkCipher } from "./chunk-cipher";
 import { ChunkIndex } from "./chunk-index";
 import { ChunkReader } from "./chunk-reader";
@@ -16,6 +18,7 @@ import { Committer } from "./committer";
 import { History } from "./history";
 import { IndexLoader } from "./index-loader";
 import type { PushJournal } from "./journal";
+import { KeptBlobs } from "./kept-blobs";
 import { KeyAdministration } from "./key-administration";
 import { makeWriter, openWriter, repositoryFolder, saveKeyFile, sealWriter } from "./key-file";
 import { type KeyLogContext, publishKeys, syncKeyLog } from "./key-log";
@@ -44,7 +47,9 @@ export class RepositoryParts {
   readonly cipher: ChunkCipher;
   readonly index = new ChunkIndex();
   readonly cache: ChunkCache;
+  readonly blobs: KeptBlobs;
   readonly logs: LogBook;
+  readonly checkpoints: Checkpoints;
   readonly reader: ChunkReader;
   readonly chunker: Chunker;
   readonly trees: TreeStore;
@@ -81,22 +86,31 @@ export class RepositoryParts {
       save: () => this.#saveKeys(),
     });
     this.logs = new LogBook({ keys, folder: this.folder, state: this.#local, onWarning });
-    const { cipher, index, cache, logs } = this;
+    this.blobs = new KeptBlobs({ folder: join(cacheFolder, "index"), devices, onWarning });
+    const { cipher, index, cache, logs, blobs } = this;
+    this.checkpoints = new Checkpoints({
+      keys,
+      logs,
+      local: this.#local,
+      blobs,
+      folder: this.folder,
+      onWarning,
+    });
     this.reader = new ChunkReader({ devices, index, cipher, cache, onWarning });
     this.chunker = new Chunker({ gearKey: keys.gearKey, capacityBytes: WINDOW_BYTES });
     this.trees = new TreeStore({ reader: this.reader, cipher, chunker: this.chunker });
     this.#editor = new TreeEditor(this.trees);
     const { reader, trees } = this;
     this.state = new MergedState({ logs, reader, trees, editor: this.#editor, onWarning });
-    this.history = new History({ logs, state: this.state, onWarning });
+    const { state, checkpoints } = this;
+    this.history = new History({ logs, state, checkpoints, onWarning });
     const forgotten = new Set(options.forgetDevices ?? []);
     this.#indexLoader = new IndexLoader({
       keys,
       index,
-      devices,
-      folder: join(cacheFolder, "index"),
+      blobs,
       forgotten,
-      detailOf: this.state.detail,
+      detailOf: state.detail,
       onWarning,
     });
   }
@@ -107,6 +121,7 @@ export class RepositoryParts {
         "this computer's memory of the devices' logs was damaged; what they took back since cannot be told",
       );
     for (const device of this.options.forgetDevices ?? []) this.#local.forgetDevice(device);
+    await this.checkpoints.load();
     this.logs.load();
     await this.refresh();
   }
@@ -116,8 +131,9 @@ export class RepositoryParts {
     this.options.signal?.throwIfAborted();
     for (const device of this.options.devices) await syncKeyLog(device, this.#keyLog);
     await this.#saveKeys();
-    for (const device of this.options.devices) await this.logs.sync(device);
-    await this.#indexLoader.load(this.logs.logs.values());
+    for (const device of this.options.devices) await this.logs.sync(device, this.checkpoints);
+    this.checkpoints.confirm();
+    await this.#indexLoader.load(this.checkpoints.current, this.logs.logs.values());
     for (const device of this.options.devices) await this.logs.checkSeen(device, this.state.detail);
     await this.state.compute();
     await this.#local.save();
@@ -187,6 +203,8 @@ export class RepositoryParts {
       editor: this.#editor,
       trees: this.trees,
       indexLoader: this.#indexLoader,
+      checkpoints: this.checkpoints,
+      blobs: this.blobs,
       targets: this.options.devices,
       writer: this.#writer,
       computer: this.options.computer,
@@ -194,11 +212,6 @@ export class RepositoryParts {
       refresh: () => this.refresh(),
       prepare: (device) => this.#publishKeys(device),
     });
-  }
-
-  /** This computer's copy of an index blob, when it is whole. */
-  keptIndexBlob(id: Uint8Array): Uint8Array | undefined {
-    return this.#indexLoader.keptBlob(id);
   }
 
   /** Nothing depends on clocks but what people see, and how long a prune waits. */
@@ -220,8 +233,32 @@ export class RepositoryParts {
   /** After an entry was written. */
   async settle(): Promise<void> {
     this.cache.flush();
-    await this.#indexLoader.load(this.logs.logs.values());
+    await this.#indexLoader.load(this.checkpoints.current, this.logs.logs.values());
+    await this.#makeCheckpoint();
     await this.#local.save();
+  }
+
+  /** What was asked for is done: that there is no checkpoint now is no failure of it. */
+  async #makeCheckpoint(): Promise<void> {
+    if (!this.#writer) return;
+    const { checkpointEntries: entries, checkpointAgeMs: ageMs } = this.options;
+    try {
+      await this.checkpoints.vouch(this.#writer);
+      await makeCheckpoint({ parts: this, writer: this.#writer, entries, ageMs });
+      await this.bringCheckpoint((device) => this.checkpoints.isDueOn(device.name));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.onWarning(`no checkpoint was made this time: ${error.message}`);
+    }
+  }
+
+  /** Stores the newest checkpoint on devices that lack it, and lets them forget what it stands for. */
+  async bringCheckpoint(isWanted: (device: BlobDevice) => boolean): Promise<void> {
+    for (const device of this.options.devices) {
+      if (!isWanted(device)) continue;
+      await this.checkpoints.bring(device);
+      await trimLogs(this, device);
+    }
   }
 
   isEverythingOnAllDevices(): boolean {

@@ -12,7 +12,7 @@ import type { WriterLog } from "./writer-log";
 export function applyRevocations(logs: ReadonlyMap<string, WriterLog>): void {
   const revoking: { body: EntryBody; revoked: SeenHead[] }[] = [];
   for (const log of logs.values()) {
-    log.limit = undefined;
+    log.limit = log.coveredLimit;
     for (const body of log.bodies) if (body.revoked) revoking.push({ body, revoked: body.revoked });
   }
   const byWriter = (writer: Uint8Array): WriterLog | undefined =>

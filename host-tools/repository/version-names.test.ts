@@ -14,7 +14,7 @@ const root = encodeEntry(makeEntry({ name: "", type: EntryType.directory, mode: 
 
 /** Entries of one writer with these ids, at these times, with these operations; oldest first. */
 function historyOf(entries: readonly { id: string; time: string; operations?: Operation[] }[]): History {
-  const accepted = entries.map(({ time }, sequence): EntryBody => {
+  const uncovered = entries.map(({ time }, sequence): EntryBody => {
     const nothing = new Uint8Array(0);
     const [previous, timeMs] = [Buffer.alloc(32), Date.parse(time)];
     const place = { writer: Buffer.alloc(16), sequence, previous, lamport: sequence };
@@ -22,8 +22,9 @@ function historyOf(entries: readonly { id: string; time: string; operations?: Op
   });
   const log = {
     name: "laptop",
-    count: accepted.length,
-    accepted,
+    count: uncovered.length,
+    covered: 0,
+    uncovered,
     headAt: (count: number) => Buffer.from((entries[count - 1]?.id ?? "").padEnd(64, "0"), "hex"),
   };
   const detail = (body: EntryBody): Promise<object> =>
@@ -32,8 +33,9 @@ function historyOf(entries: readonly { id: string; time: string; operations?: Op
       seen: [],
     });
   return new History({
-    logs: { logs: new Map([["laptop", log]]) } as unknown as LogBook,
+    logs: { logs: new Map([["laptop", log]]), log: () => log } as unknown as LogBook,
     state: { detail } as unknown as MergedState,
+    checkpoints: { current: undefined },
     onWarning: (text) => {
       throw new Error(text);
     },

@@ -18,6 +18,16 @@ function hexOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex");
 }
 
+interface LogModel {
+  /** Sequence of the first of `entries`, and the hash of the entry before it. */
+  start: number;
+  previous: Uint8Array;
+  entries: Uint8Array[];
+  /** What it was asked to forget, and what it said is left. */
+  before: number;
+  first: number;
+}
+
 export class CrashRun {
   readonly bench: StoreBench;
   /** Acknowledged, and nobody has asked to delete it since. */
@@ -26,15 +36,15 @@ export class CrashRun {
   readonly #open = new Map<string, Uint8Array>();
   /** How far the client got with an upload that did not end. */
   readonly #sent = new Map<string, number>();
-  readonly #entries = new Map<string, Uint8Array[]>();
-  #openEntry: { log: string; entry: Uint8Array } | undefined;
-  /** What each log was asked to forget, and what it said is left. */
-  readonly #trims = new Map<string, { before: number; first: number }>();
+  readonly #logs = new Map<string, LogModel>();
+  /** What a log may be as well: asked for and not answered. */
+  #openLog: { log: string; model: LogModel } | undefined;
 
   /** `before`: a run that ended well on the card of which this one has a copy. */
   constructor(bench: StoreBench, before?: CrashRun) {
     this.bench = bench;
-    if (before) for (const [log, entries] of before.#entries) this.#entries.set(log, [...entries]);
+    if (before)
+      for (const [log, model] of before.#logs) this.#logs.set(log, { ...model, entries: [...model.entries] });
   }
 
   /** Runs until it is through or the power goes; true when it went. */
@@ -95,26 +105,46 @@ export class CrashRun {
 
   append(log: number, seed: number, size: number): void {
     const id = sha256(Uint8Array.of(log));
-    const entries = this.#entries.get(hexOf(id)) ?? [];
-    this.#entries.set(hexOf(id), entries);
+    const model = this.#modelOf(hexOf(id));
+    this.#logs.set(hexOf(id), model);
     const entry = randomBytes(seed, size);
-    this.#openEntry = { log: hexOf(id), entry };
-    const outcome = this.bench.append(id, headOf(entries), entry);
+    const appended = { ...model, entries: [...model.entries, entry] };
+    this.#openLog = { log: hexOf(id), model: appended };
+    const outcome = this.bench.append(id, headOf(model), entry);
     this.#checkPower();
     if (outcome instanceof Refusal) throw outcome;
-    entries.push(entry);
-    this.#openEntry = undefined;
+    this.#logs.set(hexOf(id), appended);
+    this.#openLog = undefined;
+  }
+
+  /** The log begins anew at `first`; what was before is the log still when the power goes before that is done. */
+  skip(log: number, first: number, seed: number, size: number): void {
+    const id = sha256(Uint8Array.of(log));
+    const hex = hexOf(id);
+    this.#logs.set(hex, this.#modelOf(hex));
+    const previous = randomBytes(seed + 5000, 32);
+    const entry = randomBytes(seed, size);
+    const model = { start: first, previous, entries: [entry], before: first, first };
+    this.#openLog = { log: hex, model };
+    const outcome = this.bench.skip(id, first, previous, entry, () => {
+      this.#logs.set(hex, model);
+      this.#openLog = undefined;
+    });
+    this.#checkPower();
+    if (outcome instanceof Refusal) throw outcome;
+  }
+
+  #modelOf(log: string): LogModel {
+    return this.#logs.get(log) ?? { start: 0, previous: NO_ENTRY, entries: [], before: 0, first: 0 };
   }
 
   /** Forgets what is below `before`, as far as whole segments go. */
   trim(log: number, before: number): void {
     const id = sha256(Uint8Array.of(log));
-    const hex = hexOf(id);
-    const entries = this.#entries.get(hex) ?? [];
-    const asked = this.#trims.get(hex) ?? { before: 0, first: 0 };
-    this.#trims.set(hex, asked);
+    const asked = this.#modelOf(hexOf(id));
+    this.#logs.set(hexOf(id), asked);
     asked.before = Math.max(asked.before, before);
-    const outcome = this.bench.trim(id, before, headOf(entries));
+    const outcome = this.bench.trim(id, before, headOf(asked));
     this.#checkPower();
     if (typeof outcome !== "number") throw outcome ?? new Error("trim did not answer");
     assert.ok(outcome >= asked.first && outcome <= asked.before, `entries from ${String(outcome)} are left`);
@@ -164,7 +194,7 @@ export class CrashRun {
       this.#open.delete(hex);
     }
     this.#sent.clear();
-    for (const [log, entries] of this.#entries) {
+    for (const [log, { entries }] of this.#logs) {
       const id = new Uint8Array(Buffer.from(log, "hex"));
       const entry = randomBytes(99, 777);
       const outcome = this.bench.append(id, this.bench.logs.head(id).head, entry);
@@ -176,23 +206,28 @@ export class CrashRun {
   }
 
   #checkLogs(): void {
-    for (const [log, entries] of this.#entries) {
+    for (const log of this.#logs.keys()) {
       const id = new Uint8Array(Buffer.from(log, "hex"));
       const { count, head } = this.bench.logs.head(id);
-      if (count === entries.length + 1 && this.#openEntry?.log === log) entries.push(this.#openEntry.entry);
-      assert.equal(count, entries.length);
-      assert.equal(hexOf(head), hexOf(headOf(entries)));
-      const first = this.#checkTrimmed(id);
+      if (this.#openLog?.log === log && countOf(this.#openLog.model) === count)
+        this.#logs.set(log, this.#openLog.model);
+      const model = this.#modelOf(log);
+      assert.equal(count, countOf(model));
+      assert.equal(hexOf(head), hexOf(headOf(model)));
+      if (count === 0) continue;
+      const first = this.#checkTrimmed(id, model);
       const found = this.bench.entries(id, first);
-      assert.deepEqual(found.map(hexOf), entries.slice(first).map(hexOf), "entries of the log");
+      assert.deepEqual(
+        found.map(hexOf),
+        model.entries.slice(first - model.start).map(hexOf),
+        "entries of the log",
+      );
     }
-    this.#openEntry = undefined;
+    this.#openLog = undefined;
   }
 
   /** Where the log begins now: not before what was answered once, not after what may be forgotten. */
-  #checkTrimmed(id: Uint8Array): number {
-    const asked = this.#trims.get(hexOf(id));
-    if (!asked) return 0;
+  #checkTrimmed(id: Uint8Array, asked: LogModel): number {
     const first = this.bench.trim(id, 0);
     assert.ok(typeof first === "number", String(first));
     assert.ok(
@@ -247,6 +282,10 @@ export class CrashRun {
   }
 }
 
-function headOf(entries: readonly Uint8Array[]): Uint8Array {
-  return entries.reduce((previous, entry) => entryHash(nodeCrypto, previous, entry), NO_ENTRY);
+function countOf({ start, entries }: LogModel): number {
+  return start + entries.length;
+}
+
+function headOf({ previous, entries }: LogModel): Uint8Array {
+  return entries.reduce((hash, entry) => entryHash(nodeCrypto, hash, entry), previous);
 }

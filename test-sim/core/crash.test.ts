@@ -65,6 +65,22 @@ function trimming(run: CrashRun): void {
   run.trim(1, 85);
 }
 
+/** Logs that begin anew: a long one, one that is not there, one that was trimmed, one that began anew before. */
+function skipping(run: CrashRun): void {
+  run.skip(1, 100, 300, 3000);
+  run.put(1, 4000);
+  run.append(1, 301, 3000);
+  run.skip(3, 7, 302, 10);
+  run.append(3, 303, 700);
+  run.trim(2, 24);
+  run.skip(2, 25, 304, 3072);
+  run.delete(1, 4000);
+  run.skip(1, 103, 305, 100);
+  run.put(2, 9000, { stopAt: 5000 });
+  for (let i = 0; i < 21; i++) run.append(2, 310 + i, 3000);
+  run.trim(2, 47);
+}
+
 function cutEverywhere(
   name: string,
   script: (run: CrashRun) => void,
@@ -136,6 +152,7 @@ describe("a power cut at every write", () => {
   cutEverywhere("of storing, resuming, deleting and appending", everything);
   cutEverywhere("of a full card that evicts", fullCard, { card: SMALL_CARD });
   cutEverywhere("of trimming logs", trimming, { prepare: longLogs });
+  cutEverywhere("of skipping in logs", skipping, { prepare: longLogs });
 
   it("of a card being initialised leaves one that can be initialised", function () {
     this.timeout(300_000);

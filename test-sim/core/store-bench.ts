@@ -210,6 +210,23 @@ export class StoreBench {
     return outcome;
   }
 
+  /** `onAnswer` when it comes, which may be before the power goes. */
+  skip(
+    log: Uint8Array,
+    first: number,
+    previous: Uint8Array,
+    entry: Uint8Array,
+    onAnswer?: () => void,
+  ): LogHead | Refusal | undefined {
+    let outcome: LogHead | Refusal | undefined;
+    this.logs.skip(log, first, previous, entry, (error, head) => {
+      outcome = head ?? refusalOf(error);
+      if (head) onAnswer?.();
+    });
+    this.turns.run();
+    return outcome;
+  }
+
   /** The sequence of the first entry that is left. */
   trim(
     log: Uint8Array,

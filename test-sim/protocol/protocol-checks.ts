@@ -16,6 +16,7 @@ import {
   encodeSector,
   logRecord,
   logSegment,
+  logSkip,
   logTrim,
   uploadSlot,
 } from "../../firmware/protocol/card-format";
@@ -127,6 +128,7 @@ function allCodecs(): Map<string, Codec> {
     ["card.logSegment", ofSector(logSegment)],
     ["card.logRecord", ofSector(logRecord)],
     ["card.logTrim", ofSector(logTrim)],
+    ["card.logSkip", ofSector(logSkip)],
   ]);
   for (const verb of Object.values(verbs)) {
     codecs.set(`${verb.name}.request`, ofField(verb.request as Field<unknown>));

@@ -34,11 +34,20 @@ export interface Partial {
   receivedBytes: number;
 }
 
+interface StoredLog {
+  entries: Uint8Array[];
+  head: Uint8Array;
+  /** Sequence of the first of `entries`, where a client let the log begin anew; 0 when it is not there. */
+  start?: number;
+  /** Those below were trimmed; `start` when it is not there. */
+  first?: number;
+}
+
 export class MemoryStore {
   readonly name: string;
   readonly blobs = new Map<string, Buffer>();
   readonly partials = new Map<string, Partial>();
-  readonly logs = new Map<string, { entries: Uint8Array[]; head: Uint8Array; first?: number }>();
+  readonly logs = new Map<string, StoredLog>();
   /** Entries forgotten at most for one request to trim. */
   trimmedAtOnce = Infinity;
   readonly secret = randomBytes(32);
@@ -170,19 +179,14 @@ export class MemoryDevice {
       const found = [...logs].filter(([id]) => id > hex(after)).sort();
       const page = found
         .slice(0, 2)
-        .map(([id, { entries, head }]) => ({ log: Buffer.from(id, "hex"), count: entries.length, head }));
+        .map(([id, stored]) => ({ log: Buffer.from(id, "hex"), count: countOf(stored), head: stored.head }));
       this.#answer(verbs.logList, request, { more: found.length > page.length, logs: page });
       return;
     }
     const { log } = value as { log: Uint8Array };
-    const found: { entries: Uint8Array[]; head: Uint8Array; first?: number } = logs.get(hex(log)) ?? {
-      entries: [],
-      head: NO_ENTRY,
-    };
-    const headOf = (): { count: number; head: Uint8Array } => ({
-      count: found.entries.length,
-      head: found.head,
-    });
+    const found: StoredLog = logs.get(hex(log)) ?? { entries: [], head: NO_ENTRY };
+    const { start = 0 } = found;
+    const headOf = (): { count: number; head: Uint8Array } => ({ count: countOf(found), head: found.head });
     if (name === "logHead") {
       this.#answer(verbs.logHead, request, headOf());
     } else if (name === "logAppend") {
@@ -199,29 +203,41 @@ export class MemoryDevice {
         logs.set(hex(log), found);
       }
       this.#answer(verbs.logAppend, request, headOf());
+    } else if (name === "logSkip") {
+      const { first, previous, entry } = value as { first: number; previous: Uint8Array; entry: Uint8Array };
+      const hash = entryHash(nodeCrypto, previous, entry);
+      const count = countOf(found);
+      const isRepeated = count === first + 1 && hex(hash) === hex(found.head);
+      if (!isRepeated && (count > first || (count === first && hex(previous) !== hex(found.head)))) {
+        this.#fail(request, FailureCode.logConflict);
+        return;
+      }
+      if (count === first) found.entries.push(entry);
+      else if (!isRepeated) Object.assign(found, { entries: [entry], start: first, first });
+      found.head = hash;
+      logs.set(hex(log), found);
+      this.#answer(verbs.logSkip, request, headOf());
     } else if (name === "logTrim") {
       const { before, head } = value as { before: number; head: Uint8Array };
-      const { first = 0, entries } = found;
+      const { first = start, entries } = found;
+      const count = countOf(found);
       if (entries.length === 0) this.#fail(request, FailureCode.notFound);
       else if (hex(head) !== hex(found.head)) this.#fail(request, FailureCode.logConflict);
-      else if (before > entries.length) this.#fail(request, FailureCode.badRequest);
+      else if (before > count) this.#fail(request, FailureCode.badRequest);
       else {
-        found.first = Math.max(
-          first,
-          Math.min(before, entries.length - 1, first + this.#store.trimmedAtOnce),
-        );
+        found.first = Math.max(first, Math.min(before, count - 1, first + this.#store.trimmedAtOnce));
         this.#answer(verbs.logTrim, request, { first: found.first });
       }
     } else {
       const { from, limitBytes } = value as { from: number; limitBytes: number };
-      if (from < (found.first ?? 0)) {
+      if (from < (found.first ?? start)) {
         this.#fail(request, FailureCode.notFound, "trimmed");
         return;
       }
       const pieces: Buffer[] = [];
       let bytes = 0;
       let entries = 0;
-      for (const entry of found.entries.slice(from)) {
+      for (const entry of found.entries.slice(from - start)) {
         bytes += 2 + entry.length;
         if (entries > 0 && bytes > limitBytes) break;
         entries++;
@@ -285,6 +301,10 @@ export class MemoryDevice {
       this.#send(payload);
     }
   }
+}
+
+function countOf({ entries, start = 0 }: StoredLog): number {
+  return start + entries.length;
 }
 
 function statusOf(store: MemoryStore): Parameters<typeof verbs.status.answer.size>[0] {

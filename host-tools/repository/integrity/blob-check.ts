@@ -71,14 +71,15 @@ export async function checkBlobs(
   return found;
 }
 
-/** Index blobs that entries say are on a device. */
+/** Index blobs that entries say are on a device, and those of the checkpoint and its parts. */
 export function indexBlobsOn(parts: RepositoryParts, device: string): Uint8Array[] {
   if (parts.options.forgetDevices?.includes(device) === true) return [];
   const ids = new Map<string, Uint8Array>();
   for (const log of parts.logs.logs.values())
-    for (const { index, devices } of log.accepted)
+    for (const { index, devices } of log.uncovered)
       if (!(index instanceof Uint8Array) && devices.includes(device))
         for (const id of index) if (!parts.index.isLost(id, device)) ids.set(hex(id), id);
+  if (parts.checkpoints.isOn(device)) for (const id of parts.checkpoints.blobIds()) ids.set(hex(id), id);
   return [...ids.values()];
 }
 

@@ -101,8 +101,11 @@ export class Examination {
     await this.#readKnown();
     this.versions = await this.#parts.history.kept();
     for (const log of this.#parts.logs.logs.values())
-      for (const body of log.accepted) await this.walk.detail(body);
-    for (const { root } of this.versions) await this.walk.folder(root);
+      for (const body of log.uncovered) await this.walk.detail(body);
+    for (const { root, body } of this.versions) {
+      await this.walk.detail(body);
+      await this.walk.folder(root);
+    }
     await this.walk.folder(this.#parts.state.root);
     await this.#readUnread();
     if (readPercent > 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /**
- * Verifies all logs again from the first entry: this computer's copies with every signature, and what each device shows
+ * Verifies all logs again from the first entry, or from where the checkpoint takes over: this computer's copies with every signature, and what each device shows
  * against them, byte by byte. (What opening the repository does is enough to trust new entries; it does not look at old
  * ones again.)
  */
@@ -26,8 +26,10 @@ export async function checkLogs(parts: RepositoryParts): Promise<LogDamage[]> {
 }
 
 async function checkCopy(parts: RepositoryParts, log: WriterLog): Promise<LogDamage[]> {
-  let publicKey: Uint8Array | undefined;
-  for (const [sequence, sealed] of log.sealed.entries()) {
+  // The first entry brings the key itself; behind a checkpoint it is the checkpoint's.
+  let publicKey = log.first === 0 ? undefined : log.publicKey;
+  for (let sequence = log.first; sequence < log.count; sequence++) {
+    const sealed = log.sealedAt(sequence) ?? NO_ENTRY;
     if (sequence % ENTRIES_AT_ONCE === 0) await turn();
     parts.options.signal?.throwIfAborted();
     const previous = log.headAt(sequence) ?? NO_ENTRY;
@@ -58,11 +60,12 @@ async function checkDevice(parts: RepositoryParts, device: BlobDevice): Promise<
 
 async function whatDiffers(device: BlobDevice, log: WriterLog): Promise<string | undefined> {
   try {
-    const { entries } = await device.logRead(log.id, 0, NO_ENTRY);
+    const { first } = log;
+    const { entries } = await device.logRead(log.id, first, log.headAt(first) ?? NO_ENTRY);
     // More than are known here were appended since.
-    for (const [sequence, entry] of entries.slice(0, log.count).entries())
-      if (Buffer.compare(entry, log.sealed[sequence] ?? NO_ENTRY) !== 0)
-        return `is damaged: entry ${String(sequence)} is not what it was`;
+    for (const [i, entry] of entries.slice(0, log.count - first).entries())
+      if (Buffer.compare(entry, log.sealedAt(first + i) ?? NO_ENTRY) !== 0)
+        return `is damaged: entry ${String(first + i)} is not what it was`;
     return undefined;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

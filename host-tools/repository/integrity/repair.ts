@@ -173,7 +173,7 @@ export class Repairer {
     const left: IndexBlobDamage[] = [];
     const { devices } = this.#parts.options;
     for (const found of this.#examination.indexDamage) {
-      let blob = this.#parts.keptIndexBlob(found.id);
+      let blob = this.#parts.blobs.kept(found.id);
       for (const source of devices) {
         if (blob) break;
         const read = source.name === found.device ? undefined : await readIndexBlob(source, found.id);

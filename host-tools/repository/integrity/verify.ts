@@ -134,7 +134,7 @@ export async function lostDetails(
   const lost: LogDamage[] = [];
   const noLists = (): Promise<Uint8Array> => Promise.reject(new DataError("type", "a list in a log entry"));
   for (const log of logs.logs.values())
-    for (const { detail, sequence } of log.accepted) {
+    for (const { detail, sequence } of log.uncovered) {
       if (detail instanceof Uint8Array) continue;
       for await (const items of contentItems(detail.content, detail.sizeBytes, noLists))
         if (items.some(({ id }) => id && stateOf(ChunkKind.detail, id) === "lost"))

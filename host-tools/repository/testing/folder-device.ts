@@ -10,14 +10,23 @@ import {
   readdirSync,
   renameSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Refusal } from "../../refusal";
-import { LogConflict } from "../../remote/device-failure";
+import { LogConflict, LogTrimmed } from "../../remote/device-failure";
 import type { BlobDevice, BlobDeviceStatus, LogHead, PutResult } from "../blob-device";
 
 const PIECE_BYTES = 64 * 1024;
+/** Opens the first line of a log that does not begin with sequence 0. */
+const START = "start ";
+
+interface StoredLog {
+  /** Where the entries begin, and the hash of the entry before them. */
+  start: LogHead;
+  entries: Uint8Array[];
+}
 
 export class FolderDevice implements BlobDevice {
   readonly name = "folder";
@@ -47,21 +56,23 @@ export class FolderDevice implements BlobDevice {
 
   async put(id: Uint8Array, parts: readonly Uint8Array[]): Promise<PutResult> {
     if (existsSync(this.#path("blobs", id))) return { wasStored: true, sentBytes: 0 };
-    const bytes = Buffer.concat(parts);
+    const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0);
     const partial = this.#path("partial", id);
     const from = existsSync(partial) ? statSync(partial).size : 0;
-    appendFileSync(
-      this.#path("", Buffer.from("sent")),
-      `${hex(id)} ${String(from)} ${String(bytes.length)}\n`,
-    );
-    for (let at = from; at < bytes.length; at += PIECE_BYTES) {
-      appendFileSync(partial, bytes.subarray(at, at + PIECE_BYTES));
-      await delay(this.#pauseMs);
+    appendFileSync(this.#path("", Buffer.from("sent")), `${hex(id)} ${String(from)} ${String(sizeBytes)}\n`);
+    let skipBytes = from;
+    for (const part of parts) {
+      const rest = part.subarray(Math.min(skipBytes, part.length));
+      skipBytes -= part.length - rest.length;
+      for (let at = 0; at < rest.length; at += PIECE_BYTES) {
+        appendFileSync(partial, rest.subarray(at, at + PIECE_BYTES));
+        await delay(this.#pauseMs);
+      }
     }
     if (createHash("sha256").update(readFileSync(partial)).digest("hex") !== hex(id))
       throw new Error("resumed with other bytes");
     renameSync(partial, this.#path("blobs", id));
-    return { wasStored: false, sentBytes: bytes.length - from };
+    return { wasStored: false, sentBytes: sizeBytes - from };
   }
 
   get(id: Uint8Array, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
@@ -82,45 +93,64 @@ export class FolderDevice implements BlobDevice {
   }
 
   logHead(log: Uint8Array): Promise<LogHead> {
-    return Promise.resolve(headOf(this.#entries(log)));
+    return Promise.resolve(headOf(this.#read(log)));
   }
 
   logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
-    const entries = this.#entries(log);
-    if (Buffer.compare(headOf(entries).head, previous) !== 0)
-      return Promise.reject(new LogConflict("another last entry"));
+    const stored = this.#read(log);
+    if (!isSame(headOf(stored).head, previous)) return Promise.reject(new LogConflict("another last entry"));
     appendFileSync(this.#path("logs", log), `${hex(entry)}\n`);
-    return Promise.resolve(headOf([...entries, entry]));
+    return Promise.resolve(headOf({ ...stored, entries: [...stored.entries, entry] }));
   }
 
   logRead(log: Uint8Array, from: number): Promise<LogHead & { entries: Uint8Array[] }> {
-    const entries = this.#entries(log);
-    return Promise.resolve({ ...headOf(entries), entries: entries.slice(from) });
+    const stored = this.#read(log);
+    const { count } = stored.start;
+    if (from < count) return Promise.reject(new LogTrimmed(this.name));
+    return Promise.resolve({ ...headOf(stored), entries: stored.entries.slice(from - count) });
   }
 
   /** May forget, and does not. */
   logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
-    const entries = this.#entries(log);
-    if (entries.length === 0)
+    const stored = this.#read(log);
+    const now = headOf(stored);
+    if (now.count === 0)
       return Promise.reject(new Refusal("missingBlob", "the folder does not have this log"));
-    if (Buffer.compare(headOf(entries).head, head) !== 0)
-      return Promise.reject(new LogConflict("another last entry"));
-    if (before > entries.length) return Promise.reject(new RangeError("before: above the log's count"));
-    return Promise.resolve(0);
+    if (!isSame(now.head, head)) return Promise.reject(new LogConflict("another last entry"));
+    if (before > now.count) return Promise.reject(new RangeError("before: above the log's count"));
+    return Promise.resolve(stored.start.count);
+  }
+
+  logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
+    const now = headOf(this.#read(log));
+    if (now.count === first) return this.logAppend(log, previous, entry);
+    const skipped = { start: { count: first, head: previous }, entries: [entry] };
+    const head = headOf(skipped);
+    if (now.count > first) {
+      const isRepeated = now.count === head.count && isSame(now.head, head.head);
+      return isRepeated ? Promise.resolve(head) : Promise.reject(new LogConflict("more entries"));
+    }
+    const partial = this.#path("partial", log);
+    writeFileSync(partial, `${START}${String(first)} ${hex(previous)}\n${hex(entry)}\n`);
+    renameSync(partial, this.#path("logs", log));
+    return Promise.resolve(head);
   }
 
   logList(): Promise<(LogHead & { log: Uint8Array })[]> {
     const logs = readdirSync(join(this.#folder, "logs")).map((name) => Buffer.from(name, "hex"));
-    return Promise.resolve(logs.map((log) => ({ log, ...headOf(this.#entries(log)) })));
+    return Promise.resolve(logs.map((log) => ({ log, ...headOf(this.#read(log)) })));
   }
 
-  #entries(log: Uint8Array): Uint8Array[] {
+  #read(log: Uint8Array): StoredLog {
     const path = this.#path("logs", log);
-    if (!existsSync(path)) return [];
-    return readFileSync(path, "utf8")
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => Buffer.from(line, "hex"));
+    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean) : [];
+    let start: LogHead = { count: 0, head: Buffer.alloc(32) };
+    if (lines[0]?.startsWith(START)) {
+      const [count, head = ""] = lines[0].slice(START.length).split(" ");
+      start = { count: Number(count), head: Buffer.from(head, "hex") };
+      lines.shift();
+    }
+    return { start, entries: lines.map((line) => Buffer.from(line, "hex")) };
   }
 
   #path(part: string, id: Uint8Array): string {
@@ -128,10 +158,14 @@ export class FolderDevice implements BlobDevice {
   }
 }
 
-function headOf(entries: readonly Uint8Array[]): LogHead {
-  let head: Uint8Array = Buffer.alloc(32);
+function headOf({ start, entries }: StoredLog): LogHead {
+  let { head } = start;
   for (const entry of entries) head = createHash("sha256").update(head).update(entry).digest();
-  return { count: entries.length, head };
+  return { count: start.count + entries.length, head };
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }
 
 function hex(bytes: Uint8Array): string {

@@ -11,7 +11,9 @@ const NO_ENTRY = Buffer.alloc(32);
 interface StoredLog {
   id: Uint8Array;
   entries: Uint8Array[];
-  /** Those below were trimmed; 0 when it is not there. */
+  /** Where `entries` begin, when the log began anew: a sequence, and the hash of the entry before it. */
+  start?: LogHead;
+  /** Those below were trimmed or given up; 0 when it is not there. */
   first?: number;
 }
 
@@ -95,19 +97,18 @@ export class MemoryDevice implements BlobDevice {
 
   async logHead(log: Uint8Array): Promise<LogHead> {
     await this.#call("logHead");
-    return headOf(this.logs.get(hex(log))?.entries ?? []);
+    return headOf(this.logs.get(hex(log)));
   }
 
   async logAppend(log: Uint8Array, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
     const cut = await this.#call("logAppend");
     const stored = this.logs.get(hex(log)) ?? { id: Uint8Array.from(log), entries: [] };
-    if (Buffer.compare(headOf(stored.entries).head, previous) !== 0)
-      throw new LogConflict("another last entry");
+    if (!isSame(headOf(stored).head, previous)) throw new LogConflict("another last entry");
     stored.entries.push(Uint8Array.from(entry));
     this.logs.set(hex(log), stored);
     // Appended, and the answer lost.
     if (cut) throw lost();
-    return headOf(stored.entries);
+    return headOf(stored);
   }
 
   async logRead(log: Uint8Array, from: number): Promise<LogHead & { entries: Uint8Array[] }> {
@@ -115,24 +116,45 @@ export class MemoryDevice implements BlobDevice {
     const stored = this.logs.get(hex(log));
     const entries = stored?.entries ?? [];
     if (from < (stored?.first ?? 0)) throw new LogTrimmed(this.name);
-    return { ...headOf(entries), entries: entries.slice(from) };
+    return { ...headOf(stored), entries: entries.slice(from - (stored?.start?.count ?? 0)) };
   }
 
   async logTrim(log: Uint8Array, before: number, head: Uint8Array): Promise<number> {
     const cut = await this.#call("logTrim");
     const stored = this.logs.get(hex(log));
     if (!stored) throw new Refusal("missingBlob", `${this.name} does not have this log`);
-    if (Buffer.compare(headOf(stored.entries).head, head) !== 0) throw new LogConflict("another last entry");
-    if (before > stored.entries.length) throw new RangeError("before: above the log's count");
-    stored.first = Math.max(stored.first ?? 0, Math.min(before, stored.entries.length - 1));
+    const now = headOf(stored);
+    if (!isSame(now.head, head)) throw new LogConflict("another last entry");
+    if (before > now.count) throw new RangeError("before: above the log's count");
+    stored.first = Math.max(stored.first ?? 0, Math.min(before, now.count - 1));
     // Trimmed, and the answer lost.
     if (cut) throw lost();
     return stored.first;
   }
 
+  async logSkip(log: Uint8Array, first: number, previous: Uint8Array, entry: Uint8Array): Promise<LogHead> {
+    const cut = await this.#call("logSkip");
+    let stored = this.logs.get(hex(log)) ?? { id: Uint8Array.from(log), entries: [] };
+    const now = headOf(stored);
+    const isRepeated = now.count === first + 1 && isSame(now.head, hashOf(previous, entry));
+    if (!isRepeated) {
+      if (now.count > first || (now.count === first && !isSame(now.head, previous)))
+        throw new LogConflict("other entries, or more of them");
+      if (now.count < first) {
+        const start = { count: first, head: Uint8Array.from(previous) };
+        stored = { id: stored.id, entries: [], start, first };
+      }
+      stored.entries.push(Uint8Array.from(entry));
+      this.logs.set(hex(log), stored);
+    }
+    // Done, and the answer lost.
+    if (cut) throw lost();
+    return headOf(stored);
+  }
+
   async logList(): Promise<(LogHead & { log: Uint8Array })[]> {
     await this.#call("logList");
-    return [...this.logs.values()].map(({ id, entries }) => ({ log: id, ...headOf(entries) }));
+    return [...this.logs.values()].map((stored) => ({ log: stored.id, ...headOf(stored) }));
   }
 
   async #call(verb: string): Promise<undefined | { putBytes: number }> {
@@ -147,10 +169,17 @@ export function lost(): Refusal {
   return new Refusal("connectionLost", "the connection broke");
 }
 
-function headOf(entries: readonly Uint8Array[]): LogHead {
-  let head: Uint8Array = NO_ENTRY;
-  for (const entry of entries) head = createHash("sha256").update(head).update(entry).digest();
-  return { count: entries.length, head };
+function headOf(log?: StoredLog): LogHead {
+  const { entries = [], start = { count: 0, head: NO_ENTRY } } = log ?? {};
+  return { count: start.count + entries.length, head: entries.reduce(hashOf, start.head) };
+}
+
+function hashOf(previous: Uint8Array, entry: Uint8Array): Uint8Array {
+  return createHash("sha256").update(previous).update(entry).digest();
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }
 
 function hex(bytes: Uint8Array): string {

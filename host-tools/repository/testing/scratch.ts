@@ -53,15 +53,16 @@ export class Scratch {
       computer?: string;
       signal?: AbortSignal;
       forgetDevices?: string[];
+      checkpointEntries?: number;
+      checkpointAgeMs?: number;
     } = {},
   ): Promise<Repository> {
     const repository = await Repository.open({
+      ...options,
       home: options.home ?? this.home,
       passphrase: options.passphrase ?? PASSPHRASE,
       computer: options.computer ?? "computer",
       devices,
-      signal: options.signal,
-      forgetDevices: options.forgetDevices,
       onWarning: (text) => this.warnings.push(text),
     });
     this.#open.push(repository);

@@ -22,18 +22,32 @@ export class Writer {
   }
 
   /** The first one has to have written before the next is made. */
-  static async make(scratch: Scratch, name: string, from?: Writer): Promise<Writer> {
+  static async make(
+    scratch: Scratch,
+    name: string,
+    from?: Writer,
+    options: Parameters<Scratch["open"]>[1] = {},
+  ): Promise<Writer> {
     const device = new MemoryDevice();
     if (from) copyDevice(from.device, device);
     const home = from ? scratch.path(`home-${name}`) : scratch.home;
-    return new Writer(scratch, name, device, await scratch.open([device], { home, computer: name }));
+    return new Writer(
+      scratch,
+      name,
+      device,
+      await scratch.open([device], { ...options, home, computer: name }),
+    );
   }
 
   /** Several of them that all know an empty folder /start. */
-  static async group(scratch: Scratch, names: readonly string[]): Promise<Writer[]> {
+  static async group(
+    scratch: Scratch,
+    names: readonly string[],
+    options: Parameters<Scratch["open"]>[1] = {},
+  ): Promise<Writer[]> {
     const writers: Writer[] = [];
     for (const name of names) {
-      writers.push(await Writer.make(scratch, name, writers[0]));
+      writers.push(await Writer.make(scratch, name, writers[0], options));
       if (writers.length === 1) await writers[0]?.repository.makeDirectory("/start");
     }
     return writers;
@@ -73,8 +87,11 @@ export class Writer {
 
 /** Logs only grow: of each the longer one is taken. */
 export function copyDevice(from: MemoryDevice, to: MemoryDevice): void {
-  for (const [key, blob] of from.blobs) to.blobs.set(key, blob);
+  for (const [key, blob] of from.blobs) to.blobs.set(key, Buffer.from(blob));
   for (const [key, log] of from.logs)
-    if ((to.logs.get(key)?.entries.length ?? 0) < log.entries.length)
-      to.logs.set(key, { id: log.id, entries: [...log.entries] });
+    if (countOf(to.logs.get(key)) < countOf(log)) to.logs.set(key, { ...log, entries: [...log.entries] });
+}
+
+function countOf(log: { entries: Uint8Array[]; start?: { count: number } } | undefined): number {
+  return log ? (log.start?.count ?? 0) + log.entries.length : 0;
 }

@@ -300,6 +300,16 @@ message("log trim", "logTrim.request", { log: bytes(ID), before: 4096, head: byt
   raw("head", OTHER),
 ]);
 message("log trim: what is left", "logTrim.answer", { first: 4090 }, [u64("first", 4090)]);
+message(
+  "log skip",
+  "logSkip.request",
+  { log: bytes(ID), first: 4096, previous: bytes(OTHER), entry: bytes("00ff10") },
+  [raw("log", ID), u64("first", 4096), raw("previous", OTHER), ...variable("entry", "00ff10")],
+);
+message("log skip: done", "logSkip.answer", { count: 4097, head: bytes(OTHER) }, [
+  u64("count", 4097),
+  raw("head", OTHER),
+]);
 message("failure: card full", "failure", { code: 4, text: "the card is full" }, [
   u16("code", 4),
   ...text("text", "the card is full"),
@@ -382,6 +392,18 @@ const messages: MessageVectors = {
       name: "log trim before 2^53",
       codec: "logTrim.request",
       bytes: ID + "0020000000000000" + OTHER,
+      error: "range",
+    },
+    {
+      name: "log skip to 2^53",
+      codec: "logSkip.request",
+      bytes: ID + "0020000000000000" + OTHER + "0000",
+      error: "range",
+    },
+    {
+      name: "length bomb: entry to skip to",
+      codec: "logSkip.request",
+      bytes: ID + "00".repeat(8) + OTHER + "ffff",
       error: "range",
     },
     { name: "a flag of 2", codec: "put.answer", bytes: "02", error: "range" },
@@ -697,6 +719,19 @@ sector("log segment being removed", "card.logTrim", "CFtr", { log: bytes(ID), se
   raw("log", ID),
   raw("u32 segment, by hand", "00000102"),
 ]);
+sector(
+  "log segment that begins anew",
+  "card.logSkip",
+  "CFsk",
+  { version: 1, log: bytes(ID), segment: bytes(UPLOAD), firstSequence: 4096, previous: bytes(OTHER) },
+  [
+    u8("version", 1),
+    raw("log", ID),
+    raw("segment", UPLOAD),
+    u64("firstSequence", 4096),
+    raw("previous", OTHER),
+  ],
+);
 const withCrc = (hex: string): string => hex + hexOf([u32("", crc32(Buffer.from(hex, "hex")))]);
 const card: CardVectors = {
   ...header("Sectors of the card."),
@@ -726,6 +761,12 @@ const card: CardVectors = {
       codec: "card.logRecord",
       bytes: withCrc(utf8("CFlr") + UPLOAD + "0000000000000000" + OTHER + "0c01" + "00000000"),
       error: "range",
+    },
+    {
+      name: "a segment that goes on, where one that begins anew is meant",
+      codec: "card.logSkip",
+      bytes: withCrc(utf8("CFls") + "01" + ID + UPLOAD + "00".repeat(8) + OTHER),
+      error: "checksum",
     },
     { name: "no segment being removed", codec: "card.logTrim", bytes: "00".repeat(512), error: "checksum" },
     { name: "nothing", codec: "card.marker", bytes: "", error: "short" },
