@@ -145,8 +145,8 @@ async function coveredBy(
 }
 
 /**
- * As everything is now, also what came after the cut: whoever reads it takes up the later entries after it, in their order,
- * and comes to the same again.
+ * Of packs as everything is now, also what came after the cut: whoever reads it takes up the later entries after it, in
+ * their order, and comes to the same again.
  */
 async function takeSnapshot(parts: RepositoryParts, cut: Cut): Promise<RepositorySnapshot | undefined> {
   const { history, fate, index, checkpoints, keys } = parts;
@@ -161,7 +161,7 @@ async function takeSnapshot(parts: RepositoryParts, cut: Cut): Promise<Repositor
   }
   const isCovered = ({ writer, sequence }: EntryBody): boolean =>
     sequence < (cut.covered.get(parts.logs.log(writer)) ?? 0);
-  const versions = (await history.kept()).filter(({ body }) => isCovered(body)).reverse();
+  const { versions, tags, held } = await history.standing(isCovered);
   const devices = new Set(checkpoints.newest?.snapshot.devices);
   for (const pack of index.packs) for (const name of pack.devices) devices.add(name);
   const names = [...devices];
@@ -175,8 +175,9 @@ async function takeSnapshot(parts: RepositoryParts, cut: Cut): Promise<Repositor
   }
   return {
     logs,
-    versions: versions.map(({ id, body }) => ({ id: Buffer.from(id, "hex"), body })),
-    tags: [...(await history.tags())].map(([name, id]) => ({ name, version: Buffer.from(id, "hex") })),
+    versions: versions.reverse().map(({ id, body }) => ({ id: Buffer.from(id, "hex"), body })),
+    tags: [...tags].map(([name, id]) => ({ name, version: Buffer.from(id, "hex") })),
+    held: held.map((id) => Buffer.from(id, "hex")),
     devices: names,
     indexBlobs,
     condemned: [...fate.condemned].map(([id, { timeMs }]) => ({ id: Buffer.from(id, "hex"), timeMs })),

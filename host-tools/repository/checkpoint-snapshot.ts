@@ -47,6 +47,8 @@ export interface RepositorySnapshot {
   /** In the merged order. */
   versions: SnapshotVersion[];
   tags: { name: string; version: Uint8Array }[];
+  /** Versions that are forgotten as soon as no tag names them. */
+  held: Uint8Array[];
   /** What the bits of the index blobs' device masks stand for. */
   devices: string[];
   indexBlobs: Uint8Array[];
@@ -56,7 +58,7 @@ export interface RepositorySnapshot {
 }
 
 export function encodeSnapshot(snapshot: RepositorySnapshot): Uint8Array {
-  const { logs, versions, tags, devices, indexBlobs, condemned, lost } = snapshot;
+  const { logs, versions, tags, held, devices, indexBlobs, condemned, lost } = snapshot;
   const numbers = new Map(logs.map(({ writer }, i) => [hex(writer), i]));
   return encode({
     v: VERSION,
@@ -79,6 +81,7 @@ export function encodeSnapshot(snapshot: RepositorySnapshot): Uint8Array {
       body.detail instanceof Uint8Array ? body.detail : [body.detail.content, body.detail.sizeBytes],
     ]),
     tags: tags.map(({ name, version }) => [name, version]),
+    held,
     devices,
     index: indexBlobs,
     condemned: condemned.map(({ id, timeMs }) => [id, timeMs]),
@@ -94,6 +97,7 @@ export function decodeSnapshot(bytes: Uint8Array): RepositorySnapshot {
     logs,
     versions: asArray(value["versions"], MAX_ITEMS, "versions").map((item) => readVersion(item, logs)),
     tags: asArray(value["tags"], MAX_ITEMS, "tags").map(readTag),
+    held: asArray(value["held"], MAX_ITEMS, "held").map((id) => asHash(id, "held")),
     devices: asArray(value["devices"], MAX_DEVICES, "devices").map((name) => asText(name, "devices")),
     indexBlobs: asArray(value["index"], MAX_ITEMS, "index").map((id) => asHash(id, "index")),
     condemned: asArray(value["condemned"], MAX_ITEMS, "condemned").map((item) => {

@@ -213,6 +213,27 @@ describe("checkpoints", () => {
     }
   });
 
+  it("does not need what a version said that was forgotten and pruned since", async () => {
+    const repository = await open();
+    await push(repository, "small");
+    // More than fits in an entry.
+    const names = Array.from({ length: 16 }, (_, at) => `${String(at)}${"n".repeat(200)}`);
+    await repository.makeDirectory(`/${names.join("/")}`, { parents: true });
+    const { id: doomed } = await repository.versions.find("latest");
+    for (let i = 0; i < 12; i++) await push(repository, `file-${String(i)}`);
+    const other = await newcomer();
+    await other.remove(`/${names[0] ?? ""}`, { recursive: true });
+    await push(other, "last");
+    await other.versions.forget({ versions: [doomed] });
+    await other.prune({ maxUnused: 0, holdMs: 0 });
+    await other.close();
+    const again = await newcomer();
+    await again.versions.forget({ policy: { last: 1 } });
+    await again.prune({ maxUnused: 0, holdMs: 0 });
+    assert.deepEqual(scratch.warnings, []);
+    await assertWhole(await newcomer());
+  });
+
   it("remembers condemned packs, so that a prune of another computer goes on", async () => {
     const one = await open({ computer: "one" });
     await push(one, "doomed", "x".repeat(50_000));
@@ -259,6 +280,78 @@ describe("checkpoints", () => {
     await two.learn(late);
     await late.learn(two);
     assert.deepEqual(await late.listing(), await two.listing());
+  });
+
+  describe("of several writers, one of whom forgets a version that another tags", () => {
+    const idsOf = async ({ repository }: Writer): Promise<string[]> => {
+      const ids: string[] = [];
+      for await (const { id } of repository.versions.log()) ids.push(id);
+      return ids;
+    };
+
+    async function pair(ageMs: number): Promise<{ one: Writer; two: Writer; doomed: string }> {
+      const options = { checkpointEntries: 6, checkpointAgeMs: ageMs };
+      const [one, two] = (await Writer.group(scratch, ["one", "two"], options)) as [Writer, Writer];
+      await one.write("/start/a", "1");
+      const [doomed = ""] = await idsOf(one);
+      for (const text of ["2", "3", "4"]) await one.write("/start/a", text);
+      await two.learn(one);
+      await two.write("/start/b", "b");
+      await one.learn(two);
+      await one.write("/start/a", "5");
+      await two.learn(one);
+      return { one, two, doomed };
+    }
+
+    it("says that the version goes with its tag", async () => {
+      const { one, two, doomed } = await pair(-1000);
+      await one.repository.versions.forget({ versions: [doomed] });
+      await two.repository.versions.tag("held", doomed);
+      await one.learn(two);
+      for (let i = 0; i < 8; i++) await one.write("/start/c", String(i));
+      const late = await Writer.make(scratch, "late", one);
+      assert.ok((await idsOf(late)).includes(doomed));
+      await late.repository.versions.untag("held");
+      await one.learn(late);
+      await two.learn(late);
+      const kept = await idsOf(one);
+      assert.ok(!kept.includes(doomed));
+      for (const other of [two, late, await Writer.make(scratch, "later", one)])
+        assert.deepEqual(await idsOf(other), kept);
+    });
+
+    it("leaves out no version that was forgotten after its cut", async () => {
+      const now = Date.now;
+      Date.now = () => now() - 7_200_000;
+      const { one, two, doomed } = await pair(3_600_000).finally(() => (Date.now = now));
+      await one.repository.versions.forget({ versions: [doomed] });
+      assert.ok(firsts(one.device).some((first) => first > 0));
+      await two.repository.versions.tag("held", doomed);
+      await one.learn(two);
+      const kept = await idsOf(one);
+      assert.ok(kept.includes(doomed));
+      const late = await Writer.make(scratch, "late", one);
+      assert.deepEqual(await idsOf(late), kept);
+      assert.deepEqual(
+        [...(await late.repository.versions.tags())],
+        [...(await one.repository.versions.tags())],
+      );
+    });
+
+    it("lets the later of two tags of one name stay, also when the earlier one comes afterwards", async () => {
+      const { one, two, doomed } = await pair(-1000);
+      await two.repository.versions.tag("name", doomed);
+      await one.write("/start/c", "more entries than the other one");
+      await one.repository.versions.tag("name", "latest");
+      for (let i = 0; i < 8; i++) await one.write("/start/c", String(i));
+      assert.ok(firsts(one.device).some((first) => first > 0));
+      const late = await Writer.make(scratch, "late", one);
+      const tags = JSON.stringify(await one.repository.versions.tags());
+      for (const writer of [one, late]) {
+        await writer.learn(two);
+        assert.equal(JSON.stringify(await writer.repository.versions.tags()), tags);
+      }
+    });
   });
 
   it("ends with an old enough entry when there are several writers", async () => {

@@ -39,15 +39,33 @@ export interface Version {
   seen: readonly SeenHead[];
 }
 
+/** What entries say of versions. */
+interface Names {
+  /** From name to the id of a version. */
+  tags: Map<string, string>;
+  /** Ids that some entry forgets, also where a tag holds them. */
+  doomed: Set<string>;
+}
+
 interface Known {
   checkpoint: Checkpoint | undefined;
   /** Of all logs together, when this was computed. They only grow. */
   entries: number;
   /** Newest first, also forgotten ones. */
   all: Version[];
+  /** Entries that no checkpoint stands for, oldest first, with what they say. */
+  speaking: { body: EntryBody; operations: readonly Operation[] }[];
   tags: ReadonlyMap<string, string>;
   forgotten: ReadonlySet<string>;
   unreadable: number;
+}
+
+/** What a checkpoint tells of versions: everything that the entries it stands for say, newest first. */
+export interface Standing {
+  versions: Version[];
+  tags: ReadonlyMap<string, string>;
+  /** Of the versions those that only a tag holds. */
+  held: string[];
 }
 
 export class History {
@@ -78,6 +96,21 @@ export class History {
   /** From name to the id of a version. */
   async tags(): Promise<ReadonlyMap<string, string>> {
     return (await this.#load()).tags;
+  }
+
+  /**
+   * As the entries that are covered leave it: what others say has its effect on top, whoever reads it. So a version that
+   * one of those forgets is in it, because a tag that is not known yet may hold it.
+   */
+  async standing(isCovered: (body: EntryBody) => boolean): Promise<Standing> {
+    const { all, speaking, tags: tagsNow, checkpoint } = await this.#load();
+    const { tags, doomed } = namesAfter(
+      checkpoint,
+      speaking.filter(({ body }) => isCovered(body)),
+    );
+    const held = new Set([...tags.values(), ...tagsNow.values()]);
+    const versions = all.filter(({ id, body }) => isCovered(body) && (!doomed.has(id) || held.has(id)));
+    return { versions, tags, held: versions.map(({ id }) => id).filter((id) => doomed.has(id)) };
   }
 
   /** Ids of the newest version and of the last one of each computer. */
@@ -171,43 +204,44 @@ export class History {
     const found = logs.flatMap((log) =>
       log.uncovered.map((body) => ({ body, writer: log.name, id: hex(log.headAt(body.sequence + 1)) })),
     );
-    for (const { id, body } of checkpoint?.snapshot.versions ?? [])
-      found.push({ body, writer: this.#logs.log(body.writer).name, id: hex(id) });
     found.sort((a, b) => compareOrder(a.body, b.body));
-    const details = await this.#details(found.map(({ body }) => body));
-    const all: Version[] = [];
-    const tags = new Map(checkpoint?.snapshot.tags.map(({ name, version }) => [name, hex(version)]));
-    const forgotten = new Set<string>();
-    const isCovered = (body: EntryBody): boolean => body.sequence < this.#logs.log(body.writer).covered;
-    found.forEach((entry, at) => {
-      const detail = details[at];
-      const operations = detail?.operations.filter(isTreeOperation) ?? [];
-      // What a checkpoint's versions said of tags is in the checkpoint.
-      const said = isCovered(entry.body) ? [] : (detail?.operations ?? []);
-      for (const operation of said) {
-        if (operation.op === "tag") tags.set(operation.name, hex(operation.version));
-        else if (operation.op === "untag") tags.delete(operation.name);
-        else if (operation.op === "forget")
-          for (const version of operation.versions) forgotten.add(hex(version));
-      }
-      // What cannot be read counts as a version: so nothing is given up because of it.
-      if (detail && operations.length === 0) return;
-      const root = decodeEntry(entry.body.root, { isRoot: true });
-      all.push({ ...entry, root, operations, seen: detail?.seen ?? [] });
+    const details = await this.#details(found);
+    const speaking = found.flatMap(({ body, id }) => {
+      const { operations } = details.get(id) ?? {};
+      return operations ? [{ body, operations }] : [];
     });
+    const { tags, doomed: forgotten } = namesAfter(checkpoint, speaking);
     for (const id of tags.values()) forgotten.delete(id);
-    const unreadable = details.filter((detail) => detail === undefined).length;
-    this.#known = { checkpoint, entries, all: all.reverse(), tags, forgotten, unreadable };
+    const covered = (checkpoint?.snapshot.versions ?? []).map(({ id, body }) => ({
+      body,
+      writer: this.#logs.log(body.writer).name,
+      id: hex(id),
+    }));
+    // Of what was forgotten since the details may be gone; and all that they said of tags is in the checkpoint.
+    const told = await this.#details(covered.filter(({ id }) => !forgotten.has(id)));
+    const all = [...covered, ...found]
+      .sort((a, b) => compareOrder(a.body, b.body))
+      .flatMap((entry): Version[] => {
+        const detail = details.get(entry.id) ?? told.get(entry.id);
+        const operations = detail?.operations.filter(isTreeOperation) ?? [];
+        // What cannot be read counts as a version: so nothing is given up because of it.
+        if (detail && operations.length === 0) return [];
+        const root = decodeEntry(entry.body.root, { isRoot: true });
+        return [{ ...entry, root, operations, seen: detail?.seen ?? [] }];
+      });
+    const unreadable = found.length - speaking.length;
+    this.#known = { checkpoint, entries, all: all.reverse(), speaking, tags, forgotten, unreadable };
     return this.#known;
   }
 
-  async #details(bodies: readonly EntryBody[]): Promise<(EntryDetail | undefined)[]> {
-    const details: (EntryDetail | undefined)[] = [];
-    let next = 0;
+  /** By id; without those that cannot be read now. */
+  async #details(entries: readonly { id: string; body: EntryBody }[]): Promise<Map<string, EntryDetail>> {
+    const details = new Map<string, EntryDetail>();
+    const waiting = entries.values();
     const worker = async (): Promise<void> => {
-      while (next < bodies.length) {
-        const at = next++;
-        details[at] = await this.#detail(bodies[at] as EntryBody);
+      for (const { id, body } of waiting) {
+        const detail = await this.#detail(body);
+        if (detail) details.set(id, detail);
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
@@ -225,6 +259,28 @@ export class History {
       return undefined;
     }
   }
+}
+
+/** Entries oldest first; the checkpoint speaks in the place of its cut. */
+function namesAfter(checkpoint: Checkpoint | undefined, entries: Known["speaking"]): Names {
+  const names: Names = { tags: new Map(), doomed: new Set() };
+  const restore = ({ snapshot }: Checkpoint): void => {
+    for (const { name, version } of snapshot.tags) names.tags.set(name, hex(version));
+    for (const id of snapshot.held) names.doomed.add(hex(id));
+  };
+  const isEarlier = ({ body }: Known["speaking"][number]): boolean =>
+    checkpoint !== undefined && compareOrder(body, checkpoint.record.cut) < 0;
+  for (const entry of entries) if (isEarlier(entry)) takeUp(entry.operations, names);
+  if (checkpoint) restore(checkpoint);
+  for (const entry of entries) if (!isEarlier(entry)) takeUp(entry.operations, names);
+  return names;
+}
+
+function takeUp(operations: readonly Operation[], { tags, doomed }: Names): void {
+  for (const operation of operations)
+    if (operation.op === "tag") tags.set(operation.name, hex(operation.version));
+    else if (operation.op === "untag") tags.delete(operation.name);
+    else if (operation.op === "forget") for (const version of operation.versions) doomed.add(hex(version));
 }
 
 /** Whether it reads like an id, a time or a keyword, whichever versions there are. */
