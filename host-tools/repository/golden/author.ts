@@ -17,10 +17,14 @@ export interface AuthorOptions {
   from?: Author;
 }
 
+/** A checkpoint at the next write, whatever its cut's age. */
+const EAGER = { checkpointEntries: 2, checkpointAgeMs: -1000 };
+
 export class Author {
   readonly name: string;
   readonly devices: MemoryDevice[];
-  readonly repository: Repository;
+  readonly #home: string;
+  #repository: Repository;
   readonly #scratch: Scratch;
   /** Of all authors together, by id. */
   readonly #versions: Map<string, SourceTree>;
@@ -29,12 +33,14 @@ export class Author {
   private constructor(
     scratch: Scratch,
     { name, devices, from }: Required<Omit<AuthorOptions, "from">> & { from: Author | undefined },
+    home: string,
     repository: Repository,
   ) {
     this.#scratch = scratch;
     this.name = name;
     this.devices = devices;
-    this.repository = repository;
+    this.#home = home;
+    this.#repository = repository;
     this.#versions = from ? from.#versions : new Map<string, SourceTree>();
     if (from) this.tree = from.tree.copy();
   }
@@ -56,12 +62,33 @@ export class Author {
       await repository.makeDirectory("/start");
       await repository.keyAdministration.add({ kind: "keyfile", bytes: noise(77, 32) }, "stick");
     }
-    const author = new Author(scratch, { name, devices: own, from }, repository);
+    const author = new Author(scratch, { name, devices: own, from }, home, repository);
     if (!from)
       await author.#changed((tree) => {
         tree.makeFolder("/start");
       });
     return author;
+  }
+
+  get repository(): Repository {
+    return this.#repository;
+  }
+
+  /** With other devices; what follows goes to those only. */
+  async reopen(devices: MemoryDevice[]): Promise<void> {
+    await this.#open(devices);
+  }
+
+  /** Makes a folder, and with it a checkpoint. */
+  async makeCheckpoint(folder: string): Promise<string> {
+    await this.#open(this.devices, EAGER);
+    const trimmed = (): number =>
+      this.devices.flatMap(({ logs }) => [...logs.values()]).reduce((sum, { first = 0 }) => sum + first, 0);
+    const before = trimmed();
+    const id = await this.makeFolder(folder);
+    if (trimmed() === before) throw new Error("no checkpoint was made");
+    await this.#open(this.devices);
+    return id;
   }
 
   /** Sources are below the scratch folder. */
@@ -125,17 +152,29 @@ export class Author {
     return tree;
   }
 
-  /** With all versions of all authors; what else there is to say comes on top. */
-  expected(special: Partial<Omit<Expected, "versions">> & { forgotten?: readonly string[] } = {}): Expected {
-    const { forgotten = [], ...rest } = special;
-    const versions = [...this.#versions].map(([id, tree]) => ({
-      id,
-      isForgotten: forgotten.includes(id),
-      tree: tree.expected,
-    }));
+  /** With all versions of all authors but those that a checkpoint left out; what else there is to say comes on top. */
+  expected(
+    special: Partial<Omit<Expected, "versions">> & {
+      forgotten?: readonly string[];
+      leftOut?: readonly string[];
+    } = {},
+  ): Expected {
+    const { forgotten = [], leftOut = [], ...rest } = special;
+    const versions = [...this.#versions]
+      .filter(([id]) => !leftOut.includes(id))
+      .map(([id, tree]) => ({ id, isForgotten: forgotten.includes(id), tree: tree.expected }));
     const present = this.tree.expected;
     const none = { tags: {}, condemnedPacks: 0, droppedPacks: [], lostPacks: [] };
     return { versions, present, heads: [rest.present ?? present], ...none, ...rest };
+  }
+
+  async #open(devices: MemoryDevice[], options: Parameters<Scratch["open"]>[1] = {}): Promise<void> {
+    await this.#repository.close();
+    this.#repository = await this.#scratch.open(devices, {
+      home: this.#home,
+      computer: this.name,
+      ...options,
+    });
   }
 
   async #changed(change: (tree: SourceTree) => void): Promise<string> {

@@ -18,7 +18,7 @@ export interface GoldenSecret {
 }
 
 export interface Expected {
-  /** All of them, also what was forgotten; the tree of a forgotten one need not be there any more. */
+  /** All of them, also what was forgotten, until a checkpoint leaves it out; its tree need not be there any more. */
   versions: { id: string; isForgotten: boolean; tree: ExpectedTree }[];
   /** Ids of versions by their names. */
   tags: Record<string, string>;
@@ -37,7 +37,13 @@ export interface Fixture {
   removedSecrets: GoldenSecret[];
   expected: Expected;
   /** By name: the logs' entries, and of blobs which bytes are under which id. They differ when a device has rotten. */
-  devices: { name: string; logs: Record<string, string[]>; blobs: Record<string, string> }[];
+  devices: {
+    name: string;
+    logs: Record<string, string[]>;
+    /** Where the entries of trimmed logs begin: a sequence, and the hash of the entry before it. */
+    begins?: Record<string, { count: number; head: string }>;
+    blobs: Record<string, string>;
+  }[];
   /** By their own SHA-256. */
   blobs: Record<string, string>;
 }
@@ -68,29 +74,43 @@ export function saveFixture(
   };
   const held = devices.map((device) => ({
     name: device.name,
-    logs: Object.fromEntries(
-      [...device.logs].map(([id, { entries }]) => [
-        id,
-        entries.map((entry) => Buffer.from(entry).toString("base64")),
-      ]),
-    ),
+    ...heldLogs(device),
     blobs: Object.fromEntries([...device.blobs].map(([id, bytes]) => [id, keep(bytes)])),
   }));
   const text = JSON.stringify({ ...fixture, devices: held, blobs }, undefined, 1);
   writeFileSync(pathOf(name), `${text}\n`, { flag: "wx" });
 }
 
+/** Of logs that were trimmed only what a reader gets. */
+function heldLogs({ logs }: MemoryDevice): Pick<Fixture["devices"][number], "logs" | "begins"> {
+  const held: Fixture["devices"][number]["logs"] = {};
+  const begins: NonNullable<Fixture["devices"][number]["begins"]> = {};
+  for (const [id, { entries, start, first = 0 }] of logs) {
+    const trimmed = entries.slice(0, first - (start?.count ?? 0));
+    held[id] = entries.slice(trimmed.length).map((entry) => Buffer.from(entry).toString("base64"));
+    const head = trimmed.reduce<Uint8Array>(hashOf, start?.head ?? Buffer.alloc(32));
+    if (first > 0) begins[id] = { count: first, head: Buffer.from(head).toString("hex") };
+  }
+  return Object.keys(begins).length > 0 ? { logs: held, begins } : { logs: held };
+}
+
+const hashOf = (before: Uint8Array, entry: Uint8Array): Uint8Array =>
+  createHash("sha256").update(before).update(entry).digest();
+
 /** Devices of their own for whoever asks. */
 export function devicesOf(fixture: Fixture): MemoryDevice[] {
-  return fixture.devices.map(({ name, logs, blobs }) => {
+  return fixture.devices.map(({ name, logs, begins, blobs }) => {
     const device = new MemoryDevice({ name, preferredBlobBytes: 1024 * 1024 });
     for (const [id, of] of Object.entries(blobs))
       device.blobs.set(id, Buffer.from(fixture.blobs[of] ?? "", "base64"));
-    for (const [id, entries] of Object.entries(logs))
+    for (const [id, entries] of Object.entries(logs)) {
+      const { count: first = 0, head = "" } = begins?.[id] ?? {};
       device.logs.set(id, {
         id: Buffer.from(id, "hex"),
         entries: entries.map((entry) => Buffer.from(entry, "base64")),
+        ...(first > 0 && { start: { count: first, head: Buffer.from(head, "hex") }, first }),
       });
+    }
     return device;
   });
 }

@@ -11,7 +11,10 @@ import { type Newer, writeNewer } from "./newer-writer";
 import { RepositoryReading, assertTree, contentsOf, openSecond, secondTree } from "./readings";
 import { Refused, type SecondReader } from "./second-reader";
 
-const refusesAs = (reason: string) => (error: unknown) => error instanceof Refused && error.reason === reason;
+type Reason = Refused["reason"];
+type MemoryLog = NonNullable<ReturnType<MemoryDevice["logs"]["get"]>>;
+
+const refusesAs = (reason: Reason) => (error: unknown) => error instanceof Refused && error.reason === reason;
 
 describe("golden repositories", () => {
   let scratch: Scratch;
@@ -172,6 +175,71 @@ describe("the second reader", () => {
     await assert.rejects(readAll(devices, fixture), refusesAs("damaged"));
   });
 
+  it("refuses a checkpoint with a flipped bit in the record or a part, or without a part", async () => {
+    for (const name of ["checkpoint", "checkpoint-writers"]) {
+      const fixture = loadFixture(name);
+      await assertRefused(fixture, "damaged", (device) => {
+        checkpointLog(device).forEach(flip);
+      });
+      await assertRefused(fixture, "damaged", (device) => {
+        partsOn(device).forEach(([, part]) => {
+          flip(part);
+        });
+      });
+      await assertRefused(fixture, "missing", (device) => {
+        for (const [id] of partsOn(device)) device.blobs.delete(id);
+      });
+    }
+  });
+
+  it("needs the newest of two checkpoints, and passes over what else is in their log", async () => {
+    const fixture = loadFixture("checkpoint-writers");
+    const devices = devicesOf(fixture);
+    for (const device of devices) {
+      const log = checkpointLog(device);
+      assert.equal(log.length, 3, "the first one, again by another writer, and the second one");
+      flip(log[0]);
+      log.push(Buffer.from("no checkpoint"));
+    }
+    await readAll(devices, fixture);
+    await assertRefused(fixture, "missing", (device) => checkpointLog(device).pop());
+    await assertRefused(fixture, "missing", (device) => {
+      flip(checkpointLog(device).at(-1));
+    });
+  });
+
+  it("refuses logs that do not fit the heads of a checkpoint", async () => {
+    const changes: [Reason, (log: MemoryLog) => void][] = [
+      [
+        "damaged",
+        ({ entries }) => {
+          flip(entries[0]);
+        },
+      ],
+      ["damaged", ({ entries }) => entries.splice(0, 1, entries[1] ?? Buffer.alloc(0))],
+      ["missing", ({ entries }) => entries.splice(0)],
+      [
+        "missing",
+        (log) => {
+          log.entries.shift();
+          log.first = (log.first ?? 0) + 1;
+          log.start = { count: log.first, head: Buffer.alloc(32) };
+        },
+      ],
+    ];
+    for (const name of ["checkpoint", "checkpoint-writers"])
+      for (const [reason, change] of changes) {
+        const fixture = loadFixture(name);
+        const trimmed = (device: MemoryDevice): MemoryLog[] =>
+          [...device.logs.values()].filter(({ first = 0 }) => first > 0);
+        for (const at of trimmed(devicesOf(fixture)[0] ?? new MemoryDevice()).keys())
+          await assertRefused(fixture, reason, (device) => {
+            const log = trimmed(device)[at];
+            if (log) change(log);
+          });
+      }
+  });
+
   it("misses the last entry of a log when another one has seen it", async () => {
     const fixture = loadFixture("writers-settled");
     const outcomes = await Promise.all(
@@ -285,6 +353,29 @@ function firstSecret({ secrets }: Fixture) {
   assert.ok(secret);
   return secret;
 }
+
+/** When all devices are changed alike. */
+async function assertRefused(
+  fixture: Fixture,
+  reason: Reason,
+  change: (device: MemoryDevice) => unknown,
+): Promise<void> {
+  const devices = devicesOf(fixture);
+  devices.forEach(change);
+  await assert.rejects(readAll(devices, fixture), refusesAs(reason));
+}
+
+/** Its id begins as that of the key log does, with the repository's. */
+function checkpointLog(device: MemoryDevice): Uint8Array[] {
+  const isKey = ({ entries: [entry] }: MemoryLog): boolean => entry?.[0] === 0x43;
+  const logs = [...device.logs];
+  const [keyLogId = ""] = logs.find(([, log]) => isKey(log)) ?? [];
+  const found = logs.find(([id, log]) => id.startsWith(keyLogId.slice(0, 32)) && !isKey(log));
+  return found?.[1].entries ?? [];
+}
+
+const partsOn = (device: MemoryDevice): [string, Buffer][] =>
+  [...device.blobs].filter(([, blob]) => blob.toString("latin1", 0, 4) === "CFCP");
 
 const entriesOf = (fixture: Fixture): Uint8Array[][] =>
   devicesOf(fixture).flatMap(({ logs }) => [...logs.values()].map(({ entries }) => entries));

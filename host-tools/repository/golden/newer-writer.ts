@@ -74,7 +74,7 @@ function makePack(keys: Keys, chunk: Buffer, list: Buffer, version: number): Buf
 }
 
 function seenBy(device: MemoryDevice, keys: Keys): [Buffer, number, Buffer][] {
-  const lasts = new Map(readLogs([contentsOf(device)], keys).map((entry) => [entry.writer, entry]));
+  const lasts = new Map(readLogs([contentsOf(device)], keys).entries.map((entry) => [entry.writer, entry]));
   return [...lasts.values()].map(({ writer, sequence, hash }) => [
     Buffer.from(writer, "hex"),
     sequence + 1,

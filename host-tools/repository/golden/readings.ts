@@ -14,8 +14,11 @@ export function openSecond(devices: readonly MemoryDevice[], secret: GoldenSecre
 }
 
 export function contentsOf({ name, blobs, logs }: MemoryDevice): DeviceContents {
-  const entries = [...logs].map(([id, log]) => [id, log.entries.map((entry) => Buffer.from(entry))] as const);
-  return { name, blobs, logs: new Map(entries) };
+  const held = [...logs].map(([id, { entries, first = 0, start }]) => {
+    const kept = entries.slice(first - (start?.count ?? 0)).map((entry) => Buffer.from(entry));
+    return [id, { first, entries: kept }] as const;
+  });
+  return { name, blobs, logs: new Map(held) };
 }
 
 export function secretOf({ kind, value }: GoldenSecret): Secret {

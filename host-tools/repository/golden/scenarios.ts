@@ -198,16 +198,7 @@ export const scenarios: Record<string, (scratch: Scratch) => Promise<Story>> = {
     await both.push("both");
     await both.repository.close();
     const one = await Author.make(scratch, { name: "desktop", devices: [attic], from: both });
-    scratch.write("one/y", noise(2, 6000));
-    scratch.write("one/z", noise(3, 4000));
-    const known = [...attic.blobs.keys()];
-    await one.push("one");
-    const pack = [...attic.blobs].find(([id, blob]) => !known.includes(id) && blob[5] === 0)?.[0] ?? "";
-    const rotten = Buffer.from(attic.blobs.get(pack) ?? []);
-    rotten[100] = (rotten[100] ?? 0) ^ 1;
-    attic.blobs.set(pack, rotten);
-    const { isWhole } = await one.repository.repair({ paths: [scratch.path("one")], readPercent: 100 });
-    if (!isWhole) throw new Error("it was not repaired");
+    const pack = await loseAPack(scratch, one, attic);
     return {
       ...story(
         "a pack that rotted on one of two devices and was given up; its chunks are in another one",
@@ -219,7 +210,105 @@ export const scenarios: Record<string, (scratch: Scratch) => Promise<Story>> = {
       from: devices,
     };
   },
+
+  async checkpoint(scratch) {
+    const devices = ["attic", "cellar"].map((name) => new MemoryDevice({ name }));
+    const [attic] = devices;
+    if (!attic) throw new Error("there is no device");
+    const author = await Author.make(scratch, { devices });
+    for (let at = 0; at < 80; at++) scratch.write(`many/${String(at)}`, `small file ${String(at)}`);
+    const first = await author.push("many");
+    scratch.write("f/kept", noise(1, 20_000));
+    scratch.write("f/old", noise(2, 30_000));
+    const second = await author.push("f");
+    const third = await author.remove("/f/old");
+    const fourth = await author.write("/docs/a", "fourth");
+    const fifth = await author.write("/docs/a", "fifth");
+    await author.repository.versions.tag("v0", first);
+    await author.repository.versions.tag("v1", first);
+    await author.repository.versions.tag("gone", fourth);
+    await author.repository.versions.untag("gone");
+    await author.repository.versions.forget({ versions: [second, third] });
+    await author.reopen([attic]);
+    const pack = await loseAPack(scratch, author, attic);
+    await author.reopen(devices);
+    const { deadPacks, repackedPacks } = await author.repository.prune({ maxUnused: 0, holdMs: 1000 });
+    await author.makeCheckpoint("/at-the-checkpoint");
+    await author.write("/docs/a", "after it");
+    const last = await author.remove("/many/7");
+    const { versions } = author.repository;
+    await versions.forget({ versions: [fourth] });
+    await versions.tag("v1", fifth);
+    await versions.tag("v2", last);
+    return {
+      ...story(
+        "a checkpoint with versions, tags, indexes, condemned and lost packs; entries after it",
+        author,
+        {
+          tags: { v0: first, v1: fifth, v2: last },
+          leftOut: [second, third],
+          forgotten: [fourth],
+          condemnedPacks: deadPacks + repackedPacks,
+          lostPacks: [{ device: "attic", pack }],
+        },
+      ),
+      from: devices,
+    };
+  },
+
+  async "checkpoint-writers"(scratch) {
+    const [one, two, three] = await threeAuthors(scratch);
+    await bothWrite(one, two);
+    await merge(one, two);
+    await three.learn(one, one.tree);
+    const early = await three.makeCheckpoint("/first-checkpoint");
+    await one.learn(three, three.tree);
+    await one.repository.keyAdministration.rotate();
+    await one.repository.revokeWriter("server");
+    const stolen = await three.write("/stolen", "behind the owner's back");
+    await one.learn(three, one.tree);
+    const [doomed] = one.expected().versions.map(({ id }) => id);
+    if (doomed === undefined) throw new Error("there is no version");
+    await one.repository.versions.forget({ versions: [doomed] });
+    await two.repository.versions.tag("held", doomed);
+    await one.learn(two, one.tree);
+    await one.repository.versions.tag("early", early);
+    await one.write("/d/one", "under the second keys");
+    await one.makeCheckpoint("/second-checkpoint");
+    // On the very device, where nothing is left of what is older.
+    await two.reopen(one.devices);
+    two.tree = one.tree.copy();
+    await two.write("/last", "by desktop");
+    await two.repository.versions.untag("held");
+    return {
+      ...story(
+        "two checkpoints of three writers, the maker of the first one revoked; keys changed between them",
+        two,
+        {
+          tags: { early },
+          leftOut: [stolen],
+          forgotten: [doomed],
+        },
+      ),
+      from: one.devices,
+    };
+  },
 };
+
+/** Pushes to one device, where a pack of it rots and is given up; returns that pack. */
+async function loseAPack(scratch: Scratch, author: Author, device: MemoryDevice): Promise<string> {
+  scratch.write("one/y", noise(8, 6000));
+  scratch.write("one/z", noise(9, 4000));
+  const known = [...device.blobs.keys()];
+  await author.push("one");
+  const pack = [...device.blobs].find(([id, blob]) => !known.includes(id) && blob[5] === 0)?.[0] ?? "";
+  const rotten = Buffer.from(device.blobs.get(pack) ?? []);
+  rotten[100] = (rotten[100] ?? 0) ^ 1;
+  device.blobs.set(pack, rotten);
+  const { isWhole } = await author.repository.repair({ paths: [scratch.path("one")], readPercent: 100 });
+  if (!isWhole) throw new Error("it was not repaired");
+  return pack;
+}
 
 async function threeAuthors(scratch: Scratch): Promise<[Author, Author, Author]> {
   const one = await Author.make(scratch);

@@ -23,7 +23,13 @@ import {
 export interface DeviceContents {
   readonly name: string;
   readonly blobs: ReadonlyMap<string, Buffer>;
-  readonly logs: ReadonlyMap<string, readonly Buffer[]>;
+  readonly logs: ReadonlyMap<string, DeviceLog>;
+}
+
+/** The entries from the sequence `first` on: those before were trimmed. */
+export interface DeviceLog {
+  readonly first: number;
+  readonly entries: readonly Buffer[];
 }
 
 /** `bytes` are the passphrase in NFC and UTF-8, the 32 bytes of a keyfile, or the text of a recovery code. */
@@ -113,7 +119,7 @@ function findKeyLog(devices: readonly DeviceContents[]): { repositoryId: Buffer;
     if (found !== undefined && !isSame(found, repositoryId))
       throw new Refused("damaged", "there are two repositories");
     found = repositoryId;
-    for (const entry of log) entries.set(hex(entry), entry);
+    for (const entry of log.entries) entries.set(hex(entry), entry);
   }
   if (found === undefined) throw new Refused("missing", "there is no key log");
   return { repositoryId: found, entries: [...entries.values()] };

@@ -56,7 +56,7 @@ export interface TreeNode {
   readonly target: Buffer | undefined;
 }
 
-const openWhole = (key: Buffer, binding: Buffer, sealed: Buffer, what: string): Buffer => {
+export const openWhole = (key: Buffer, binding: Buffer, sealed: Buffer, what: string): Buffer => {
   const tag = sealed.subarray(0, 32);
   const plaintext = openGcm(hmac(key, Buffer.of(1), tag), binding, sealed.subarray(32));
   check(plaintext !== undefined, `${what} does not open`);

@@ -21,8 +21,9 @@ import {
 } from "./second-reader-bytes";
 import { openKeys } from "./second-reader-keys";
 import type { DeviceContents, Keys, Secret } from "./second-reader-keys";
-import { checkSeen, parsePoints, readLogs } from "./second-reader-log";
-import type { Entry, LogPoint } from "./second-reader-log";
+import { type Checkpoint, checkBelieved, readCheckpoint } from "./second-reader-checkpoint";
+import { checkSeen, compareEntries, parsePoints, readLogs } from "./second-reader-log";
+import type { Entry, EntryPlace, LogPoint } from "./second-reader-log";
 import { ChunkStore, chunkKind, openIndexBlob, parseIndex, parseNode, readPack } from "./second-reader-store";
 import type { IndexedPack, PackedChunk, TreeNode } from "./second-reader-store";
 
@@ -50,6 +51,13 @@ interface Operation {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** What an entry says, or a checkpoint in its place. */
+interface Said extends EntryPlace {
+  readonly operations: readonly Operation[];
+  readonly index: Entry["index"];
+  readonly devices: readonly string[];
+}
+
 interface ReadEntry extends Entry {
   readonly seen: readonly LogPoint[];
   readonly operations: readonly Operation[];
@@ -69,22 +77,32 @@ export class SecondReader {
   readonly heads: readonly TreeNode[];
   readonly #devices: readonly DeviceContents[];
   readonly #keys: Keys;
+  readonly #checkpoint: Checkpoint | undefined;
+  /** Those that the checkpoint does not stand for. */
   readonly #entries: readonly ReadEntry[];
+  /** By all entries, in their common order. */
+  readonly #said: readonly Said[];
   #store: ChunkStore;
 
   private constructor(devices: readonly DeviceContents[], keys: Keys) {
     this.#devices = devices;
     this.#keys = keys;
-    const entries = readLogs(devices, keys);
-    this.#store = this.#storeOfAllIndexes(entries);
+    const checkpoint = readCheckpoint(devices, keys, (id) => this.#blob(id));
+    this.#checkpoint = checkpoint;
+    const logs = readLogs(devices, keys, checkpoint?.logs);
+    if (checkpoint) checkBelieved(checkpoint, logs);
+    const entries = logs.entries.filter((entry) => !this.#isCovered(entry));
+    const saidByCheckpoint = checkpoint ? [sayingOf(checkpoint)] : [];
+    this.#store = this.#storeOfAllIndexes([...saidByCheckpoint, ...entries]);
     this.#entries = entries.map((entry) => this.#readDetail(entry));
-    for (const entry of this.#entries) checkSeen(entry.seen, entries);
-    for (const entry of this.#entries) this.#followPacks(entry);
+    for (const { seen } of this.#entries) checkSeen(seen, logs, checkpoint?.logs ?? new Map());
+    this.#said = [...saidByCheckpoint, ...this.#entries].sort(compareEntries);
+    for (const said of this.#said) this.#followPacks(said);
     this.#store = new ChunkStore(keys);
     for (const [id, pack] of this.packs) this.#store.add(pack.chunks, () => this.#blob(id, pack.devices));
     this.tags = this.#readTags();
     this.versions = this.#readVersions();
-    this.heads = this.#findHeads().map(({ root }) => parseNode(decodeCbor(root)));
+    this.heads = this.#findHeads(logs.entries).map(({ root }) => parseNode(decodeCbor(root)));
   }
 
   static async open(devices: readonly DeviceContents[], secret: Secret): Promise<SecondReader> {
@@ -133,7 +151,7 @@ export class SecondReader {
     return good;
   }
 
-  #indexOf(entry: Entry): IndexedPack[] {
+  #indexOf(entry: Pick<Said, "index">): IndexedPack[] {
     if (Buffer.isBuffer(entry.index)) return parseIndex(entry.index);
     return entry.index.flatMap((id) => {
       const blob = this.#blob(hex(id));
@@ -143,7 +161,7 @@ export class SecondReader {
   }
 
   /** Enough to read details of entries, which say what became of packs. */
-  #storeOfAllIndexes(entries: readonly Entry[]): ChunkStore {
+  #storeOfAllIndexes(entries: readonly Pick<Said, "index">[]): ChunkStore {
     const store = new ChunkStore(this.#keys);
     for (const pack of entries.flatMap((entry) => this.#indexOf(entry)))
       store.add(pack.chunks, () => this.#blob(pack.id));
@@ -174,7 +192,7 @@ export class SecondReader {
   }
 
   /** Entries come in their common order; of one entry, what it takes away comes before what its index brings. */
-  #followPacks(entry: ReadEntry): void {
+  #followPacks(entry: Said): void {
     for (const { op, fields } of entry.operations) {
       if (op !== "condemn" && op !== "drop" && op !== "lost") continue;
       for (const id of asArray(fields["packs"]).map((bytes) => hex(asBytes(bytes, 32)))) {
@@ -194,7 +212,7 @@ export class SecondReader {
 
   #readTags(): Map<string, string> {
     const tags = new Map<string, string>();
-    for (const { op, fields } of this.#entries.flatMap((entry) => entry.operations)) {
+    for (const { op, fields } of this.#said.flatMap((said) => said.operations)) {
       if (op === "tag") tags.set(asText(fields["name"]), hex(asBytes(fields["version"], 32)));
       else if (op === "untag") tags.delete(asText(fields["name"]));
     }
@@ -202,26 +220,50 @@ export class SecondReader {
   }
 
   #readVersions(): Version[] {
-    const forgets = this.#entries.flatMap((entry) => entry.operations).filter(({ op }) => op === "forget");
+    const forgets = this.#said.flatMap((said) => said.operations).filter(({ op }) => op === "forget");
     const named = forgets.flatMap(({ fields }) =>
       asArray(fields["versions"]).map((id) => hex(asBytes(id, 32))),
     );
     const tagged = new Set(this.tags.values());
     const forgotten = new Set(named.filter((id) => !tagged.has(id)));
-    const versions = this.#entries.filter(({ operations }) =>
+    const made = this.#entries.filter(({ operations }) =>
       operations.some(({ op }) => treeOperations.includes(op)),
     );
-    return versions.map(({ hash, root }) => {
-      const id = hex(hash);
-      return { id, root: parseNode(decodeCbor(root)), isForgotten: forgotten.has(id) };
-    });
+    const known = [
+      ...(this.#checkpoint?.versions ?? []),
+      ...made.map(({ hash, root }) => ({ id: hex(hash), root })),
+    ];
+    return known.map(({ id, root }) => ({
+      id,
+      root: parseNode(decodeCbor(root)),
+      isForgotten: forgotten.has(id),
+    }));
   }
 
-  #findHeads(): ReadEntry[] {
-    const isSeen = (entry: ReadEntry, other: ReadEntry): boolean =>
+  /** The cut has seen everything that its checkpoint stands for. */
+  #findHeads(entries: readonly Entry[]): Entry[] {
+    const isSeen = (entry: Entry, other: ReadEntry): boolean =>
       entry.writer === other.writer
         ? other.sequence > entry.sequence
         : other.seen.some((point) => point.writer === entry.writer && point.count > entry.sequence);
-    return this.#entries.filter((entry) => !this.#entries.some((other) => isSeen(entry, other)));
+    const isUnder = (entry: Entry): boolean =>
+      this.#isCovered(entry) && hex(entry.hash) !== hex(this.#checkpoint?.cut.hash ?? entry.hash);
+    return entries.filter((entry) => !isUnder(entry) && !this.#entries.some((other) => isSeen(entry, other)));
   }
+
+  #isCovered({ writer, sequence }: Entry): boolean {
+    return sequence < (this.#checkpoint?.logs.get(writer)?.covered ?? 0);
+  }
+}
+
+/** As if the cut's entry said what the checkpoint says. */
+function sayingOf({ cut, devices, index, tags, held, condemned, lost }: Checkpoint): Said {
+  const { lamport, writer, sequence } = cut;
+  const operations = [
+    { op: "condemn", fields: { packs: condemned } },
+    ...lost.map(([device, pack]) => ({ op: "lost", fields: { device, packs: [pack] } })),
+    { op: "forget", fields: { versions: held } },
+    ...tags.map(([name, version]) => ({ op: "tag", fields: { name, version } })),
+  ];
+  return { lamport, writer, sequence, operations, index: [...index], devices };
 }
