@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cpSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Refusal } from "../refusal";
 import type { Repository } from "./repository";
 import { MemoryDevice } from "./testing/memory-device";
@@ -232,6 +232,8 @@ describe("checkpoints", () => {
     assert.deepEqual(await seen(other), await seen(again));
     assert.equal(await versionsOf(other), 3);
     await assertWhole(other);
+    const copies = readdirSync(scratch.path("home/repository/cache/index"));
+    assert.ok(copies.length <= 4, "of index blobs that nobody names there is no copy, either");
     const dry = await other.prune({ isDryRun: true, maxUnused: 0 });
     assert.deepEqual([dry.unreferencedBlobs, dry.deadPacks], [0, 0]);
     for await (const { id } of other.versions.log()) {
