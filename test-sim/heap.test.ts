@@ -76,10 +76,11 @@ describe("the heap of a board", function () {
     const stored = Array.from({ length: 30 }, () => newBlob(3 * KIB));
     await Promise.all(stored.map(({ id, bytes }) => client.put(id, [bytes])));
     const logs = Array.from({ length: BOARD_LIMITS.maxLogs }, () => new Uint8Array(randomBytes(32)));
-    const [long = NO_ENTRY, ...others] = logs;
+    const [long = NO_ENTRY, short = NO_ENTRY, ...others] = logs;
     let { head } = await client.logAppend(long, NO_ENTRY, randomBytes(3 * KIB));
     // More than a segment, so that there is something to trim.
     for (let i = 0; i < 24; i++) ({ head } = await client.logAppend(long, head, randomBytes(3 * KIB)));
+    await client.logAppend(short, NO_ENTRY, randomBytes(3 * KIB));
     const { id, bytes } = newBlob(512 * KIB);
     const unknown = Array.from({ length: 400 }, () => new Uint8Array(randomBytes(32)));
     await Promise.all([
@@ -94,10 +95,12 @@ describe("the heap of a board", function () {
       ...everyChannel(() => client.get(id, 0, bytes.length)),
       ...others.map((log) => client.logRead(log, 0)),
       client.logTrim(long, 25, head),
+      client.logSkip(short, 1000, NO_ENTRY, randomBytes(3 * KIB)),
       client.delete(stored.map((blob) => blob.id)),
       client.status(),
     ]);
     assert.ok((await client.logTrim(long, 0, head)) > 0);
+    assert.equal((await client.logHead(short)).count, 1001);
     await requireAlive();
   });
 

@@ -64,6 +64,8 @@ export class LogStore {
   private findAll(isWritable: boolean, done: (error?: unknown) => void): void {
     const { storage, table } = this.#parts;
     const unconfirmed: string[] = [];
+    /** Those that have given up segments on the card. */
+    const skipped: LogState[] = [];
     let found: LogState[] | undefined;
     let isRemoved = false;
     const step = (): boolean => {
@@ -77,16 +79,22 @@ export class LogStore {
       if (!state) return false;
       const path = recoverLog(this.#parts, state);
       if (path !== undefined) unconfirmed.push(path);
+      if (state.lowestSegment < state.firstSegment) skipped.push(state);
       if (state.segment >= 0) this.#logs.set(toHex(state.log), { state, queue: new SerialQueue() });
       return true;
     };
+    let confirmed = 0;
     const finish = (error?: unknown): void => {
       const path = unconfirmed.pop();
+      const state = skipped[confirmed];
       if (error || !isWritable) done(error);
       else if (path !== undefined) removeDoubtful(this.#parts, path, FIRST_RECORD, finish);
-      else {
+      else if (state) {
+        confirmed++;
+        this.#trimmer.confirm(state, finish);
+      } else {
         done();
-        for (const { state } of this.#logs.values()) this.#trimmer.resume(state);
+        for (const one of skipped) this.#trimmer.clearSoon(one);
       }
     };
     inSlices(this.#parts.timers, step, (error) => {

@@ -90,19 +90,15 @@ export class LogTrimmer {
     });
   }
 
-  /** After a boot: what was given up goes when what it was given up for is durable for certain. */
-  resume(state: LogState): void {
-    if (state.lowestSegment >= state.firstSegment) return;
-    attempt(
-      () => {
-        const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
-        file.flush((error) => {
-          file.close();
-          if (!error) this.clearSoon(state);
-        });
-      },
-      () => undefined,
-    );
+  /** At boot: what others were given up for is durable for certain, also when a killed process left it to the host. */
+  confirm(state: LogState, done: (error?: unknown) => void): void {
+    attempt(() => {
+      const file = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
+      file.flush((error) => {
+        file.close();
+        done(error);
+      });
+    }, done);
   }
 
   /** As `clear`, with nobody waiting for it. */

@@ -73,6 +73,7 @@ const addCommand: CommandModule<GlobalOptions, AddOptions> = {
       `On the new computer, within ${String(CODE_MINUTES)} minutes: coffer init --join CODE, where CODE is`,
     );
     output.result({ name, code, address: formatAddress(address) }, code);
+    if (output.showsProgress) output.note((await import("../qr-code")).qrCode(code, "screen"));
     output.note(`Waiting at ${formatAddress(address)}. Who has this code gets access: show it to nobody.`);
     await offer.enrolled();
     output.result({ name, added: true }, `added ${name}`);

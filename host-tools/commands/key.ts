@@ -118,6 +118,7 @@ async function add(options: Options, { output, session }: FileCommandContext): P
       label: added.label,
       slotId: id,
       code,
+      qrCode: (await import("../qr-code")).qrCode(code, "paper"),
       createdAt,
     });
     try {

@@ -157,7 +157,10 @@ for (const [what, limits] of [
       assert.deepEqual(await fresh.logHead(log), { count: 1031, head });
       await assert.rejects(fresh.logRead(log, 999, randomBytes(32)), LogTrimmed);
       const read = await fresh.logRead(log, 1000, previous);
-      assert.deepEqual(read.entries.map(Buffer.from), [entry, ...more]);
+      assert.deepEqual(
+        read.entries.map((one) => Buffer.from(one)),
+        [entry, ...more],
+      );
       assert.equal(await kindOf(fresh.logRead(log, 1000, randomBytes(32))), "logTampered");
       const first = await fresh.logTrim(log, 1031, head);
       assert.ok(first > 1000 && first <= 1030, String(first));

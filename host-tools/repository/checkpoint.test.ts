@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cpSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Refusal } from "../refusal";
 import type { Repository } from "./repository";
 import { MemoryDevice } from "./testing/memory-device";
@@ -145,8 +145,35 @@ describe("checkpoints", () => {
     assert.deepEqual(await seen(back), await seen(one));
     await push(back, "of two again");
     await one.refresh();
-    assert.deepEqual(await seen(one), await seen(back));
+    const state = await seen(one);
+    assert.deepEqual(await seen(back), state);
+    await back.close();
+    assert.deepEqual(await seen(await open({ home, computer: "two" })), state);
+    assert.ok(!scratch.warnings.some((text) => /damaged/.test(text)), scratch.warnings.join("; "));
     await assertWhole(await newcomer());
+  });
+
+  it("keeps what a computer that was away has written and no device has yet", async () => {
+    const one = await open({ computer: "one" });
+    await push(one, "start");
+    const home = scratch.path("two");
+    const two = await open({ home, computer: "two" });
+    await push(two, "of two");
+    await one.refresh();
+    for (let i = 0; i < 20; i++) await push(one, `file-${String(i)}`);
+    // The entry is durable here, and then the connection breaks.
+    device.beforeCall = (verb) => {
+      if (verb === "logAppend") throw new Refusal("connectionLost", "the connection broke");
+      return undefined;
+    };
+    await assert.rejects(push(two, "not yet there"), { kind: "connectionLost" });
+    device.beforeCall = undefined;
+    await two.close();
+    const back = await open({ home, computer: "two" });
+    await push(back, "after it");
+    await one.refresh();
+    const names = (await one.list("/")).map(({ name }) => name);
+    assert.ok(names.includes("not yet there") && names.includes("after it"), names.join(", "));
   });
 
   it("goes to a new device with the logs, which go on from there", async () => {
@@ -205,6 +232,8 @@ describe("checkpoints", () => {
     assert.deepEqual(await seen(other), await seen(again));
     assert.equal(await versionsOf(other), 3);
     await assertWhole(other);
+    const copies = readdirSync(scratch.path("home/repository/cache/index"));
+    assert.ok(copies.length <= 4, "of index blobs that nobody names there is no copy, either");
     const dry = await other.prune({ isDryRun: true, maxUnused: 0 });
     assert.deepEqual([dry.unreferencedBlobs, dry.deadPacks], [0, 0]);
     for await (const { id } of other.versions.log()) {

@@ -53,7 +53,7 @@ export class Checkpoints {
   #current: Checkpoint | undefined;
   /** The newest seen: kept on this computer, and not always made use of yet. */
   #newest: Checkpoint | undefined;
-  #unconfirmed: Checkpoint | undefined;
+  readonly #unconfirmed: Checkpoint[] = [];
   readonly #newerOn = new Set<string>();
 
   constructor(options: {
@@ -111,7 +111,7 @@ export class Checkpoints {
     if (isKept && remembered?.count === head.count && remembered.head === hex(head.head)) return;
     const nothing = { count: 0, head: hex(NO_ENTRY), snapshot: "", by: "" };
     const from = isKept ? (remembered ?? nothing) : nothing;
-    const gained = await this.#read(device, from);
+    const gained = await this.#read(device, from, remembered);
     const good = this.#openRecords(device, gained.records);
     // Of equal ones that which was written last: somebody vouches for it anew.
     good.reverse().sort((a, b) => compareRecords(b.record, a.record));
@@ -139,12 +139,12 @@ export class Checkpoints {
       checkpoint = await this.#open(sealed, record, [device.name]);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      this.#onWarning(`${device.name}: ${error.message}; it is passed over`);
+      this.#passOver(device, error);
     }
     if (!checkpoint) return false;
     this.#requireAgreement(device, checkpoint);
     await this.keep(checkpoint);
-    this.#unconfirmed = checkpoint;
+    this.#unconfirmed.push(checkpoint);
     const isBehind = checkpoint.snapshot.logs.some(
       ({ writer, covered }) => (this.#logs.logs.get(hex(writer))?.count ?? 0) < covered,
     );
@@ -213,15 +213,17 @@ export class Checkpoints {
    * were read, for which it may have been needed. One that was there already was good when it came.
    */
   confirm(): void {
-    const taken = this.#unconfirmed;
-    this.#unconfirmed = undefined;
-    if (!taken || this.#mayMake(taken.record, true)) return;
-    rmSync(this.#path, { force: true });
-    this.#newest = undefined;
-    if (taken.snapshot !== this.#current?.snapshot) return;
-    throw tampered(
-      `the checkpoint that this repository begins with was made by ${this.#logs.log(taken.record.writer).name}, which was revoked or is no writer of it`,
-    );
+    for (const { record, snapshot } of this.#unconfirmed.splice(0)) {
+      if (this.#mayMake(record, true)) continue;
+      if (this.#newest?.snapshot === snapshot) {
+        rmSync(this.#path, { force: true });
+        this.#newest = undefined;
+      }
+      if (this.#current?.snapshot === snapshot)
+        throw tampered(
+          `the checkpoint that this repository begins with was made by ${this.#logs.log(record.writer).name}, which was revoked or is no writer of it`,
+        );
+    }
   }
 
   /** Ids of the blobs of a checkpoint. */
@@ -246,33 +248,40 @@ export class Checkpoints {
         return this.#mayMake(record, false) ? [{ sealed, record }] : [];
       } catch (error) {
         if (!(error instanceof DataError)) throw error;
-        if (error.code === "version") this.#newerOn.add(device.name);
-        this.#onWarning(`${device.name}: a ${error.message}; it is passed over`);
+        this.#passOver(device, error);
         return [];
       }
     });
+  }
+
+  #passOver(device: BlobDevice, error: DataError): void {
+    if (error.code === "version") this.#newerOn.add(device.name);
+    this.#onWarning(`${device.name}: ${error.message}; it is passed over`);
   }
 
   /** What the log of checkpoints has gained, verified against its head. */
   async #read(
     device: BlobDevice,
     from: { count: number; head: string },
+    remembered: { count: number; head: string } | undefined,
   ): Promise<LogHead & { records: Uint8Array[] }> {
     let { count } = from;
     let head: Uint8Array = Buffer.from(from.head, "hex");
     const records: Uint8Array[] = [];
+    const forked = (): Refusal =>
+      tampered(
+        `${device.name}: the log of checkpoints was forked: it ends differently from what it showed before`,
+      );
     for (;;) {
       const page = await device.logRead(this.#keys.checkpointLogId, count, head);
       for (const entry of page.entries) {
         head = createHash("sha256").update(head).update(entry).digest();
         count++;
         records.push(entry);
+        if (count === remembered?.count && hex(head) !== remembered.head) throw forked();
       }
       if (count === page.count && Buffer.compare(head, page.head) === 0) return { count, head, records };
-      if (page.entries.length === 0 || count >= page.count || records.length > MAX_RECORDS)
-        throw tampered(
-          `${device.name}: the log of checkpoints was forked: it ends differently from what it showed before`,
-        );
+      if (page.entries.length === 0 || count >= page.count || records.length > MAX_RECORDS) throw forked();
     }
   }
 

@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../../firmware/protocol/data-error";
 import { Refusal } from "../refusal";
@@ -47,6 +47,12 @@ export class KeptBlobs {
     } catch {
       // Without the copy it is fetched next time.
     }
+  }
+
+  /** Deletes the copies of all but these; names are hexadecimal ids. */
+  keepOnly(names: ReadonlySet<string>): void {
+    for (const name of readdirSync(this.#folder))
+      if (!names.has(name)) rmSync(join(this.#folder, name), { force: true });
   }
 
   /** What `open` makes of the blob; it throws DataError for a bad one. Undefined when no device has a good one. */

@@ -119,12 +119,18 @@ function choosePartly(plan: PrunePlan, partly: PartlyUsed[], maxUnused: number):
   }
 }
 
-async function findBlobs(parts: RepositoryParts, plan: PrunePlan): Promise<void> {
-  const { checkpoints } = parts;
+/** Hexadecimal ids of index blobs and parts of checkpoints that are in use. */
+export function namedBlobs({ checkpoints, logs }: RepositoryParts): Set<string> {
   const named = new Set([...checkpoints.blobIds(), ...checkpoints.blobIds(checkpoints.current)].map(hex));
-  for (const log of parts.logs.logs.values())
+  for (const log of logs.logs.values())
     for (const { index } of log.uncovered)
       if (!(index instanceof Uint8Array)) for (const id of index) named.add(hex(id));
+  return named;
+}
+
+async function findBlobs(parts: RepositoryParts, plan: PrunePlan): Promise<void> {
+  const { checkpoints } = parts;
+  const named = namedBlobs(parts);
   for (const device of parts.options.devices) {
     // Without the checkpoint it may still have index blobs that only older entries name.
     const mayHaveOlder = checkpoints.current !== undefined && !checkpoints.isOn(device.name);

@@ -14,7 +14,7 @@ import type { IndexedPack } from "./chunk-index";
 import { DataError } from "../../firmware/protocol/data-error";
 import { MAX_OPERATION_PACKS, type Operation } from "./log-entry";
 import type { PackUploader } from "./pack-uploader";
-import { type BlobOnDevice, type PrunePlan, findLive, findNeeded, planPrune } from "./prune-plan";
+import { type BlobOnDevice, type PrunePlan, findLive, findNeeded, namedBlobs, planPrune } from "./prune-plan";
 import type { PruneOptions, PruneReport, PruneSummary } from "./repository-api";
 import type { RepositoryParts } from "./repository-parts";
 
@@ -43,6 +43,7 @@ export async function prune(parts: RepositoryParts, options: PruneOptions): Prom
     if (holdMs > 0) await job.deleteDue(holdMs);
     await job.condemn(holdMs);
     if (holdMs === 0) await job.deleteDue(0);
+    parts.blobs.keepOnly(namedBlobs(parts));
   }
   report.seconds = (performance.now() - started) / 1000;
   return report;

@@ -2,6 +2,8 @@
 /** A page to print: everything that is needed to get at the repository when passphrase and computers are lost. */
 
 export interface RecoverySheet {
+  /** Of the code; drawn for paper. */
+  qrCode: string;
   repositoryId: string;
   label: string;
   slotId: string;
@@ -9,7 +11,8 @@ export interface RecoverySheet {
   createdAt: Date;
 }
 
-export function recoverySheet({ repositoryId, label, slotId, code, createdAt }: RecoverySheet): string {
+export function recoverySheet(sheet: RecoverySheet): string {
+  const { repositoryId, label, slotId, code, qrCode, createdAt } = sheet;
   return `COFFER RECOVERY SHEET
 
 Repository   ${repositoryId}
@@ -20,6 +23,8 @@ Recovery code
 
     ${code.slice(0, 28)}
     ${code.slice(29)}
+
+${qrCode}
 
 Whoever has this code and reaches a device of the repository can read
 everything in it. Print the page, lock it away, delete the file.

@@ -71,6 +71,8 @@ export class WriterLog {
   readonly #sealed: Uint8Array[] = [];
   /** Hash after each entry. */
   readonly #hashes: Uint8Array[] = [];
+  /** The file begins elsewhere than this log. */
+  #isFileStale = false;
 
   constructor(options: { keys: RepositoryKeys; writer: Uint8Array; path: string }) {
     this.#keys = options.keys;
@@ -157,6 +159,7 @@ export class WriterLog {
     if (this.count < start.covered || this.#bodies.length === 0) {
       this.#start = start;
       for (const list of [this.#bodies, this.#sealed, this.#hashes]) list.length = 0;
+      this.#isFileStale = true;
       return;
     }
     const { count, head } = this.#start;
@@ -188,6 +191,7 @@ export class WriterLog {
    * What a checkpoint stands for is cut off, too.
    */
   load(verified: { count: number; head: string } | undefined): boolean {
+    this.#isFileStale = false;
     let bytes: Buffer;
     try {
       bytes = readFileSync(this.#path);
@@ -223,6 +227,11 @@ export class WriterLog {
 
   /** Appends the entries from sequence `from` on to the local copy; `isDurable` waits for the disk. */
   save(from: number, isDurable: boolean): void {
+    if (this.#isFileStale) {
+      this.#rewrite();
+      this.#isFileStale = false;
+      return;
+    }
     try {
       this.#create();
       appendFileSync(this.#path, this.#encode(from));

@@ -38,7 +38,7 @@ export class CrashRun {
   readonly #sent = new Map<string, number>();
   readonly #logs = new Map<string, LogModel>();
   /** What a log may be as well: asked for and not answered. */
-  #openLog: { log: string; model: LogModel } | undefined;
+  #openLog: { log: string; models: LogModel[] } | undefined;
 
   /** `before`: a run that ended well on the card of which this one has a copy. */
   constructor(bench: StoreBench, before?: CrashRun) {
@@ -104,32 +104,48 @@ export class CrashRun {
   }
 
   append(log: number, seed: number, size: number): void {
+    this.appendAll(log, [seed], size);
+  }
+
+  /** One for each seed, asked for all at once. */
+  appendAll(log: number, seeds: readonly number[], size: number): void {
     const id = sha256(Uint8Array.of(log));
-    const model = this.#modelOf(hexOf(id));
-    this.#logs.set(hexOf(id), model);
-    const entry = randomBytes(seed, size);
-    const appended = { ...model, entries: [...model.entries, entry] };
-    this.#openLog = { log: hexOf(id), model: appended };
-    const outcome = this.bench.append(id, headOf(model), entry);
+    const hex = hexOf(id);
+    let model = this.#modelOf(hex);
+    this.#logs.set(hex, model);
+    const models: LogModel[] = [];
+    this.#openLog = { log: hex, models };
+    let failure: Error | undefined;
+    for (const seed of seeds) {
+      const entry = randomBytes(seed, size);
+      const appended = { ...model, entries: [...model.entries, entry] };
+      this.bench.logs.append(id, headOf(model), entry, (error) => {
+        if (error) failure ??= error as Error;
+        else this.#logs.set(hex, appended);
+      });
+      models.push(appended);
+      model = appended;
+    }
+    this.bench.turns.run();
     this.#checkPower();
-    if (outcome instanceof Refusal) throw outcome;
-    this.#logs.set(hexOf(id), appended);
+    if (failure) throw failure;
     this.#openLog = undefined;
   }
 
   /** The log begins anew at `first`; what was before is the log still when the power goes before that is done. */
-  skip(log: number, first: number, seed: number, size: number): void {
+  skip(log: number, first: number, seed: number, size: number, options: { isHasty?: boolean } = {}): void {
     const id = sha256(Uint8Array.of(log));
     const hex = hexOf(id);
     this.#logs.set(hex, this.#modelOf(hex));
     const previous = randomBytes(seed + 5000, 32);
     const entry = randomBytes(seed, size);
     const model = { start: first, previous, entries: [entry], before: first, first };
-    this.#openLog = { log: hex, model };
-    const outcome = this.bench.skip(id, first, previous, entry, () => {
+    this.#openLog = { log: hex, models: [model] };
+    const onAnswer = (): void => {
       this.#logs.set(hex, model);
       this.#openLog = undefined;
-    });
+    };
+    const outcome = this.bench.skip(id, first, previous, entry, { ...options, onAnswer });
     this.#checkPower();
     if (outcome instanceof Refusal) throw outcome;
   }
@@ -209,16 +225,18 @@ export class CrashRun {
     for (const log of this.#logs.keys()) {
       const id = new Uint8Array(Buffer.from(log, "hex"));
       const { count, head } = this.bench.logs.head(id);
-      if (this.#openLog?.log === log && countOf(this.#openLog.model) === count)
-        this.#logs.set(log, this.#openLog.model);
+      const open = this.#openLog?.log === log ? this.#openLog.models : [];
+      // What was answered is not taken back: of two with as many entries, the one that was answered.
+      const isKnown = countOf(this.#modelOf(log)) === count;
+      const found = isKnown ? undefined : open.find((one) => countOf(one) === count);
+      if (found) this.#logs.set(log, found);
       const model = this.#modelOf(log);
       assert.equal(count, countOf(model));
       assert.equal(hexOf(head), hexOf(headOf(model)));
       if (count === 0) continue;
       const first = this.#checkTrimmed(id, model);
-      const found = this.bench.entries(id, first);
       assert.deepEqual(
-        found.map(hexOf),
+        this.bench.entries(id, first).map(hexOf),
         model.entries.slice(first - model.start).map(hexOf),
         "entries of the log",
       );

@@ -78,7 +78,14 @@ function skipping(run: CrashRun): void {
   run.skip(1, 103, 305, 100);
   run.put(2, 9000, { stopAt: 5000 });
   for (let i = 0; i < 21; i++) run.append(2, 310 + i, 3000);
-  run.trim(2, 47);
+  // Into a new segment while what was given up is still being removed.
+  run.skip(2, 60, 340, 3000, { isHasty: true });
+  run.appendAll(
+    2,
+    Array.from({ length: 22 }, (_, i) => 350 + i),
+    3000,
+  );
+  run.trim(2, 82);
 }
 
 function cutEverywhere(

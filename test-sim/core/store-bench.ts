@@ -210,20 +210,20 @@ export class StoreBench {
     return outcome;
   }
 
-  /** `onAnswer` when it comes, which may be before the power goes. */
+  /** `onAnswer` when it comes, which may be before the power goes; `isHasty`: what else is to be done then, waits. */
   skip(
     log: Uint8Array,
     first: number,
     previous: Uint8Array,
     entry: Uint8Array,
-    onAnswer?: () => void,
+    { onAnswer, isHasty }: { onAnswer?: () => void; isHasty?: boolean | undefined } = {},
   ): LogHead | Refusal | undefined {
     let outcome: LogHead | Refusal | undefined;
     this.logs.skip(log, first, previous, entry, (error, head) => {
       outcome = head ?? refusalOf(error);
       if (head) onAnswer?.();
     });
-    this.turns.run();
+    this.turns.run(() => !isHasty || outcome === undefined);
     return outcome;
   }
 

@@ -44,7 +44,7 @@ export function logSkipCases(open: () => Promise<BlobDevice>): void {
       await assert.rejects(device.logAppend(log, previous, next), LogConflict);
       assert.equal((await device.logAppend(log, head, next)).count, 92);
       const { count, entries } = await device.logRead(log, 90, previous);
-      assert.deepEqual([count, entries.map(Buffer.from)], [92, [entry, next]]);
+      assert.deepEqual([count, entries.map((one) => Buffer.from(one))], [92, [entry, next]]);
       await assert.rejects(device.logSkip(log, 90, previous, entry), LogConflict);
       const listed = (await device.logList()).find((one) => Buffer.compare(one.log, log) === 0);
       assert.equal(listed?.count, 92);
@@ -68,6 +68,9 @@ export function logSkipCases(open: () => Promise<BlobDevice>): void {
       await assert.rejects(device.logSkip(log, at, previous, randomBytes(7)), LogConflict);
     }
     const { entries } = await device.logRead(log, 0, NO_ENTRY);
-    assert.deepEqual(entries.map(Buffer.from), [first, second]);
+    assert.deepEqual(
+      entries.map((one) => Buffer.from(one)),
+      [first, second],
+    );
   });
 }
