@@ -30,28 +30,49 @@ const sealWhole = (key: Buffer, binding: Buffer, plaintext: Buffer): Buffer => {
 
 /** One entry of a new writer, whose root is an empty folder that is written out: `[1, []]`. */
 export async function writeNewer(device: MemoryDevice, secret: GoldenSecret, newer?: Newer): Promise<void> {
+  await writeEntry(device, secret, (add) => add([newer === "folder" ? 2 : 1, []]), newer);
+}
+
+/** As it must not be: the root holds a folder, `broken`, whose list of entries is none. */
+export async function writeUndecodable(device: MemoryDevice, secret: GoldenSecret): Promise<void> {
+  await writeEntry(device, secret, (add) => {
+    const broken = [Buffer.from("broken"), 1, 0o755, 0, 0, 0, 0, add([1, 7])];
+    return add([1, [broken]]);
+  });
+}
+
+async function writeEntry(
+  device: MemoryDevice,
+  secret: GoldenSecret,
+  makeRoot: (add: (folder: unknown) => Buffer) => Buffer,
+  newer?: Newer,
+): Promise<void> {
   const keys = await openKeys([contentsOf(device)], secretOf(secret));
   const version = (what: Newer): number => (what === newer ? 2 : 1);
-  const folder = encode([version("folder"), []]);
-  const id = hmac(keys.key(`chunk id ${chunkKind.tree}`, 0), folder);
-  const chunk = sealChunk(keys, id, folder, newer === "chunk" ? 2 : 0);
-  const list = join(u32(1), id, chunkKind.tree, u32(chunk.length));
-  const pack = makePack(keys, chunk, list, version("pack"));
+  const chunks: { id: Buffer; sealed: Buffer }[] = [];
+  const rootId = makeRoot((folder) => {
+    const plaintext = encode(folder);
+    const id = hmac(keys.key(`chunk id ${chunkKind.tree}`, 0), plaintext);
+    chunks.push({ id, sealed: sealChunk(keys, id, plaintext, newer === "chunk" ? 2 : 0) });
+    return id;
+  });
+  const list = join(
+    u32(chunks.length),
+    ...chunks.flatMap(({ id, sealed }) => [id, chunkKind.tree, u32(sealed.length)]),
+  );
+  const pack = makePack(keys, join(...chunks.map(({ sealed }) => sealed)), list, version("pack"));
   const index = join(u32(1), sha256(pack), 1, u32(pack.length), u32(1), list);
   const sealedIndex = sealWhole(keys.key("index", 0), join("coffer index 1", keys.repositoryId), index);
   const indexBlob = join("CFIX", version("index blob"), u16(0), sealedIndex);
   for (const blob of [pack, indexBlob]) device.blobs.set(hex(sha256(blob)), blob);
-  const operation = {
-    op: newer === "operation" ? "sparkle" : "mkdir",
-    path: [Buffer.from("x")],
-    node: root(id),
-  };
+  const root = encode([Buffer.alloc(0), 1, 0o755, 0, 0, 0, chunks.length - 1, rootId]);
+  const operation = { op: newer === "operation" ? "sparkle" : "mkdir", path: [Buffer.from("x")], node: root };
   const detail = encode({ v: version("detail"), seen: seenBy(device, keys), ops: [operation] });
   appendEntry(device, keys, version("entry"), {
     v: version("body"),
     lamport: 1000,
     time: Date.now(),
-    root: root(id),
+    root,
     index: [sha256(indexBlob)],
     detail,
     devices: [device.name],
@@ -59,18 +80,16 @@ export async function writeNewer(device: MemoryDevice, secret: GoldenSecret, new
   });
 }
 
-const root = (id: Buffer): Uint8Array => encode([Buffer.alloc(0), 1, 0o755, 0, 0, 0, 0, id]);
-
 function sealChunk(keys: Keys, id: Buffer, plaintext: Uint8Array, encoding: number): Buffer {
   const additional = join("coffer chunk 1", keys.repositoryId, chunkKind.tree, encoding, id);
   const key = hmac(keys.key("chunk key", 0), join(chunkKind.tree, encoding, id));
   return join(encoding, seal(key, additional, plaintext), u16(0));
 }
 
-function makePack(keys: Keys, chunk: Buffer, list: Buffer, version: number): Buffer {
+function makePack(keys: Keys, chunks: Buffer, list: Buffer, version: number): Buffer {
   const binding = join("coffer pack 1", keys.repositoryId, 1);
   const index = sealWhole(keys.key("pack index", 0), binding, join(list, u32(0)));
-  return join("CFPK", version, 1, u16(0), chunk, index, u32(index.length), "CFPE");
+  return join("CFPK", version, 1, u16(0), chunks, index, u32(index.length), "CFPE");
 }
 
 function seenBy(device: MemoryDevice, keys: Keys): [Buffer, number, Buffer][] {

@@ -6,8 +6,32 @@ import { readFileSync, rmSync } from "node:fs";
 import type { Repository, WalkedNode } from "../repository";
 import type { MemoryDevice } from "../testing/memory-device";
 import { type ExpectedNode, type ExpectedTree, type TreeNodes, fingerprint, sha256 } from "./expected-tree";
-import type { GoldenSecret } from "./fixture";
-import { type DeviceContents, type Secret, SecondReader, type TreeNode, textOf } from "./second-reader";
+import type { Fixture, GoldenSecret } from "./fixture";
+import {
+  type DeviceContents,
+  Refused,
+  type Secret,
+  SecondReader,
+  type TreeNode,
+  textOf,
+} from "./second-reader";
+
+export const refusesAs =
+  (reason: Refused["reason"]) =>
+  (error: unknown): boolean =>
+    error instanceof Refused && error.reason === reason;
+
+export function firstSecret({ secrets }: Fixture): GoldenSecret {
+  const [secret] = secrets;
+  assert.ok(secret);
+  return secret;
+}
+
+/** Everything that the second reader finds in what is kept. */
+export async function readAll(devices: readonly MemoryDevice[], fixture: Fixture): Promise<void> {
+  const reader = await openSecond(devices, firstSecret(fixture));
+  for (const { root, isForgotten } of reader.versions) if (!isForgotten) secondTree(reader, root);
+}
 
 export function openSecond(devices: readonly MemoryDevice[], secret: GoldenSecret): Promise<SecondReader> {
   return SecondReader.open(devices.map(contentsOf), secretOf(secret));

@@ -78,8 +78,8 @@ export class Examination {
 
   /** Nothing that any version needs is damaged or missing, as far as was looked. */
   get isWhole(): boolean {
-    const { broken, nowhere, unknown } = this.walk;
-    return this.damage.size + broken + nowhere + unknown.size === 0;
+    const { broken, undecodable, nowhere, unknown } = this.walk;
+    return this.damage.size + broken + undecodable + nowhere + unknown.size === 0;
   }
 
   /** Bytes that came from the devices. */

@@ -30,8 +30,10 @@ export class ReferenceWalk {
   elsewhere = 0;
   /** Needed, and the index knows of no device that has them. */
   nowhere = 0;
-  /** Folders and lists that could not be read or do not decode. */
+  /** Folders and lists that could not be read. */
   broken = 0;
+  /** Folders and lists that could be read and do not decode: a defect of whoever wrote them. */
+  undecodable = 0;
   /** Needed to go on, and could not be read from anywhere. */
   readonly unread: { kind: ChunkKind; id: Uint8Array }[] = [];
   folders = 0;
@@ -76,6 +78,7 @@ export class ReferenceWalk {
     this.#signal?.throwIfAborted();
     this.folders++;
     this.#onProgress();
+    const before = this.broken + this.undecodable;
     const chunks = await this.#items(ChunkKind.tree, entry.content, undefined);
     let entries: readonly TreeEntry[];
     try {
@@ -86,6 +89,7 @@ export class ReferenceWalk {
         await this.#reader.read(ChunkKind.tree, id).catch((failure: unknown) => {
           this.#cannotRead(failure, { kind: ChunkKind.tree, id });
         });
+      if (this.broken + this.undecodable === before) this.undecodable++;
       return;
     }
     for (const child of entries)
@@ -138,6 +142,10 @@ export class ReferenceWalk {
 
   #cannotRead(error: unknown, chunk: { kind: ChunkKind; id: Uint8Array } | undefined): void {
     if (!isAboutContent(error)) throw error;
+    if (error instanceof DataError) {
+      this.undecodable++;
+      return;
+    }
     this.broken++;
     if (chunk) this.unread.push(chunk);
   }

@@ -230,7 +230,7 @@ export class Repairer {
 
   async #remaining(indexBlobs: readonly IndexBlobDamage[]): Promise<DamageReport> {
     const { logDamage, walk, trees, reader, versions } = this.#examination;
-    const isLeft = this.#chunks.lostChunks > 0;
+    const isLeft = this.#chunks.lostChunks + walk.undecodable > 0;
     const { index } = this.#parts;
     const stateOf = (_kind: ChunkKind, id: Uint8Array): ChunkState =>
       this.#chunks.isLost(id) ? "lost" : "good";
