@@ -21,10 +21,13 @@ export function reportProblems(
   if (problems.length > maxShown) output.warn(`and ${String(problems.length - maxShown)} more`);
   const isOneKind = done === "written" && problems.every(({ kind }) => kind === first.kind);
   const text = `${plural(problems.length, "file")} could not be ${done}; everything else is`;
+  const isDamage = problems.every(({ kind }) => kind === "corruptedBlob" || kind === "missingBlob");
   throw new Refusal(isOneKind ? first.kind : "incomplete", text, {
     hint:
       done === "stored"
         ? "Put right what the warnings name and push again; only what is missing is read and sent."
-        : "What the warnings name is damaged on the device; push those files again from where they still are.",
+        : isDamage
+          ? "What the warnings name is damaged on the device; push those files again from where they still are."
+          : "Put right what the warnings name, or pull to another place; only what is missing is fetched.",
   });
 }

@@ -58,6 +58,7 @@ const localKinds: Readonly<Record<string, readonly [ExitStatusName, string]>> = 
   EROFS: ["localPermission", "the local file system is read-only"],
   EISDIR: ["wrongKind", "it is a folder"],
   ENOTDIR: ["wrongKind", "a part of the path is not a folder"],
+  ENAMETOOLONG: ["localIo", "its path is longer than the local file system allows"],
   EMFILE: ["localIo", "too many files are open"],
   ENFILE: ["localIo", "too many files are open"],
   EIO: ["localIo", "the local disk reported an input/output error"],

@@ -64,6 +64,8 @@ export class TreePuller {
   #folding: NameFolding | undefined;
   #root: ByteString = "";
   #writer: FileWriter | undefined;
+  /** Folders that could not be made. */
+  readonly #missing = new Set<ByteString>();
   /** The file being written, when it cannot be completed. */
   #broken: ByteString | undefined;
 
@@ -223,14 +225,16 @@ export class TreePuller {
       } catch (error) {
         this.#writer?.abandon();
         this.#writer = undefined;
-        const refusal = fromFileError(error, `cannot write ${toText(step.path)}`);
+        if (step.step === "enter") this.#missing.add(step.path);
+        const isRoot = step.path === this.#root;
+        const refusal = fromFileError(error, `cannot write ${isRoot ? toText(step.path) : "it"}`);
         if (!(refusal instanceof Refusal)) {
           if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
           this.#giveUp(
             step.path,
             new Refusal("localIo", `cannot write it: ${(error as Error).message}`, { cause: error }),
           );
-        } else if (refusal.kind === "localDiskFull" || step.path === this.#root) throw refusal;
+        } else if (refusal.kind === "localDiskFull" || isRoot) throw refusal;
         else this.#giveUp(step.path, refusal);
       }
     }
@@ -243,6 +247,7 @@ export class TreePuller {
         this.#enter(path);
         return;
       case "leave":
+        if (this.#missing.delete(path)) return;
         // The root of the repository has no mode and time of its own.
         if (entry.name !== "") setModeAndTime(path, entry);
         this.result.directories++;
