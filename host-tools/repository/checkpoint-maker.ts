@@ -89,12 +89,16 @@ export async function trimLogs({ logs, checkpoints }: RepositoryParts, device: B
   }
 }
 
-/** What whoever opens the repository has to fetch: of everything that the present checkpoint does not stand for, or up to a cut. */
-function weight({ logs }: RepositoryParts, cut?: Cut): number {
+/** What whoever opens the repository has to fetch: of everything that the newest checkpoint does not stand for, or up to a cut. */
+function weight({ logs, checkpoints }: RepositoryParts, cut?: Cut): number {
+  const covered = new Map(checkpoints.newest?.snapshot.logs.map((log) => [hex(log.writer), log.covered]));
   let entries = 0;
   let blobs = 0;
-  for (const log of logs.logs.values())
-    for (const { index } of log.between(log.covered, cut ? (cut.covered.get(log) ?? 0) : log.acceptedCount)) {
+  for (const [writer, log] of logs.logs)
+    for (const { index } of log.between(
+      Math.max(log.covered, covered.get(writer) ?? 0),
+      cut ? (cut.covered.get(log) ?? 0) : log.acceptedCount,
+    )) {
       entries++;
       if (!(index instanceof Uint8Array)) blobs += index.length;
     }
@@ -199,4 +203,8 @@ function* livePacks({ index }: RepositoryParts, devices: readonly string[]): Gen
 
 function isBlobEnd({ id }: IndexedPackRecord, bytes: number): boolean {
   return bytes >= MIN_INDEX_BLOB_BYTES && (id[0] ?? 0) < 32;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
 }

@@ -242,6 +242,38 @@ describe("checkpoints", () => {
     }
   });
 
+  it("leaves nothing behind that nobody names, once the next one is there and prune went through", async () => {
+    const second = new MemoryDevice({ name: "second" });
+    const devices = [device, second];
+    const parts = (of: MemoryDevice): string[] =>
+      [...of.blobs].flatMap(([id, blob]) => (blob.toString("latin1", 0, 4) === "CFCP" ? [id] : []));
+    // An index blob counts as much as eight entries.
+    const repository = await open({ checkpointEntries: 64 }, devices);
+    for (let i = 0; i < 18; i++) {
+      // with more chunks than fit in an entry
+      for (let file = 0; file < 80; file++)
+        scratch.write(`many/${String(file)}`, `${String(i)} ${String(file)} ${"x".repeat(100)}`);
+      await repository.push({ sources: [scratch.path("many")], to: "/" });
+    }
+    assert.equal(checkpointLog().entries.length, 2);
+    assert.equal(parts(device).length, 2);
+    await repository.close();
+    // the newest counts from the next start on
+    const again = await open({ checkpointEntries: 1000 }, devices);
+    const before = await again.verify();
+    assert.ok(before.devices.every(({ unreferenced }) => unreferenced > 0));
+    await again.prune({ maxUnused: 0, holdMs: 0 });
+    for (const repository of [again, await newcomer(devices)]) {
+      const { isWhole, devices: examined } = await repository.verify({ readPercent: 100 });
+      assert.ok(isWhole);
+      assert.deepEqual(
+        examined.map(({ unreferenced }) => unreferenced),
+        [0, 0],
+      );
+    }
+    for (const of of devices) assert.equal(parts(of).length, 1);
+  });
+
   it("does not need what a version said that was forgotten and pruned since", async () => {
     const repository = await open();
     await push(repository, "small");
