@@ -8,8 +8,9 @@ import { ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import { ChunkEncoder } from "./chunk-encoding";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { type BuiltPack, PackBuilder, packCapacity } from "./pack-builder";
-import { PackStream, decodePackedChunks, openIndex, packIndexBinding, readPackTrailer } from "./pack-format";
+import { PackStream, openIndex, packIndexBinding, readPackTrailer } from "./pack-format";
 import { PackSealer } from "./pack-sealer";
+import { PackedChunks } from "./packed-chunks";
 import { ChunkKind, RepositoryKeys } from "./repository-keys";
 import { prose } from "./testing/prose";
 import { noise } from "./testing/scratch";
@@ -285,10 +286,10 @@ describe("packs of compressed chunks", function () {
       packIndexBinding(repositoryId, PackStream.data),
       sealedIndex,
     );
-    const listed = decodePackedChunks(index, 0, bytes.length).chunks;
+    const listed = [...PackedChunks.read(index, 0, bytes.length)];
     assert.deepEqual(
       listed.map(({ offsetBytes, sealedBytes }) => [offsetBytes, sealedBytes]),
-      found.map(({ offsetBytes, sealedBytes }) => [offsetBytes, sealedBytes]),
+      [...found].map(({ offsetBytes, sealedBytes }) => [offsetBytes, sealedBytes]),
     );
     const last = listed.at(-1);
     assert.equal(
