@@ -8,6 +8,7 @@ import { ExitStatus } from "./exit-status";
 import { watchSignals } from "./interruption";
 import packageJson from "./package.json" with { type: "json" };
 import { Refusal, describeRefusal, fromFileError } from "./refusal";
+import { inSources } from "./source-positions";
 import { arrangeWords } from "./word-order";
 
 export async function main(words: readonly string[]): Promise<number> {
@@ -127,7 +128,7 @@ function report(thrown: unknown, words: readonly string[]): number {
     }
     return error.status;
   }
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = error instanceof Error ? inSources(error.stack ?? error.message) : String(error);
   if (isJson)
     process.stderr.write(
       `${JSON.stringify({ error: text, kind: "unexpected", status: ExitStatus.unexpected })}\n`,
@@ -146,7 +147,11 @@ export async function run(): Promise<void> {
     if (error.code === "EPIPE") process.exit(ExitStatus.ok);
     throw error;
   });
-  const status = await main(process.argv.slice(2));
+  const words = process.argv.slice(2);
+  process.once("uncaughtException", (error) => {
+    process.exit(report(error, words));
+  });
+  const status = await main(words);
   await Promise.all([process.stdout, process.stderr].map(drained));
   process.exit(status);
 }

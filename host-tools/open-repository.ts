@@ -9,6 +9,7 @@ import { DeviceClient } from "./remote/device-client";
 import { RelayConnection } from "./remote/relay-connection";
 import type { KeySecret } from "./repository/key-secret";
 import { Repository } from "./repository/repository";
+import { startUnlocking } from "./repository/unlock";
 import type { State } from "./state";
 
 export interface ConnectOptions {
@@ -33,11 +34,25 @@ export interface OpenedRepository {
 
 export async function openRepository(options: OpenOptions): Promise<OpenedRepository> {
   const { state, passphrase, signal, onWarning } = options;
+  const { home } = state;
   const { client: computer } = await state.loadConfig();
-  const devices = await connectDevices(options);
+  // A passphrase takes as long as the connections: both at once.
+  const unlocking = startUnlocking(home, passphrase);
+  unlocking.catch(() => undefined);
+  const devices = await connectDevices(options).catch(async (error: unknown) => {
+    (await unlocking.catch(() => undefined))?.known?.zero();
+    throw error;
+  });
   try {
-    const { home } = state;
-    const repository = await Repository.open({ home, passphrase, computer, devices, signal, onWarning });
+    const repository = await Repository.open({
+      home,
+      passphrase,
+      unlocking,
+      computer,
+      devices,
+      signal,
+      onWarning,
+    });
     const close = async (): Promise<void> => {
       try {
         await repository.close();

@@ -4,7 +4,6 @@ import { existsSync } from "node:fs";
 
 const bundle = new URL("../dist/cli.js", import.meta.url);
 if (existsSync(bundle)) {
-  process.setSourceMapsEnabled(true);
   const { run } = await import(bundle.href);
   await run();
 } else {

@@ -14,6 +14,7 @@ import { compareOrder } from "./entry-order";
 import { type IndexedPackRecord, inIndexBlobs, sealIndexBlob } from "./index-blob";
 import { type EntryBody, exportPublicKey } from "./log-entry";
 import { MAX_DEVICES } from "./pack-format";
+import { PackedChunks } from "./packed-chunks";
 import type { RepositoryParts } from "./repository-parts";
 import type { WriterLog } from "./writer-log";
 
@@ -197,7 +198,7 @@ function* livePacks({ index }: RepositoryParts, devices: readonly string[]): Gen
       0,
     );
     const { id, stream, sizeBytes } = pack;
-    yield { id, stream, sizeBytes, chunks: index.chunksOf(pack), deviceMask };
+    yield { id, stream, sizeBytes, chunks: PackedChunks.of(index.chunksOf(pack)), deviceMask };
   }
 }
 

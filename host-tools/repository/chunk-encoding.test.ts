@@ -8,8 +8,9 @@ import { ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import { ChunkEncoder } from "./chunk-encoding";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { type BuiltPack, PackBuilder, packCapacity } from "./pack-builder";
-import { PackStream, decodePackedChunks, openIndex, packIndexBinding, readPackTrailer } from "./pack-format";
+import { PackStream, openIndex, packIndexBinding, readPackTrailer } from "./pack-format";
 import { PackSealer } from "./pack-sealer";
+import { PackedChunks } from "./packed-chunks";
 import { ChunkKind, RepositoryKeys } from "./repository-keys";
 import { prose } from "./testing/prose";
 import { noise } from "./testing/scratch";
@@ -150,7 +151,9 @@ describe("compression of chunks", function () {
   it("is sealed as the format says, with another key for each frame of one plaintext", () => {
     const plaintext = prose(11, 64 * KIB);
     const id = cipher.id(data, plaintext);
-    const frames = [1, 5].map((level) => Buffer.from(new ChunkEncoder(level).encode(plaintext) ?? []));
+    const frames = [new ChunkEncoder(), new ChunkEncoder(5)].map((encoder) =>
+      Buffer.from(encoder.encode(plaintext) ?? []),
+    );
     assert.notDeepEqual(frames[0], frames[1]);
     const sealed = frames.map((frame) => sealFrame(data, id, frame));
     assert.deepEqual(seal(plaintext), sealed[0]);
@@ -283,10 +286,10 @@ describe("packs of compressed chunks", function () {
       packIndexBinding(repositoryId, PackStream.data),
       sealedIndex,
     );
-    const listed = decodePackedChunks(index, 0, bytes.length).chunks;
+    const listed = [...PackedChunks.read(index, 0, bytes.length)];
     assert.deepEqual(
       listed.map(({ offsetBytes, sealedBytes }) => [offsetBytes, sealedBytes]),
-      found.map(({ offsetBytes, sealedBytes }) => [offsetBytes, sealedBytes]),
+      [...found].map(({ offsetBytes, sealedBytes }) => [offsetBytes, sealedBytes]),
     );
     const last = listed.at(-1);
     assert.equal(

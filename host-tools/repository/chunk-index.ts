@@ -7,7 +7,8 @@
 
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import type { EntryOrder } from "./entry-order";
-import type { Pack, PackStream, PackedChunk } from "./pack-format";
+import type { Pack, PackStream } from "./pack-format";
+import type { PackedChunk } from "./packed-chunks";
 import type { ChunkKind } from "./repository-keys";
 
 /** That an entry, or a checkpoint in its place, said which devices have a pack. */
@@ -110,8 +111,11 @@ export class ChunkIndex {
       chunkCount: pack.chunks.length,
     });
     this.#packNumbers.set(key, number);
-    for (const chunk of pack.chunks)
-      this.#insert(chunk.id, number, chunk.offsetBytes, chunk.sealedBytes, chunk.kind);
+    const { bytes, length } = pack.chunks;
+    this.#reserve(length);
+    pack.chunks.each((idAt, kind, offsetBytes, sealedBytes) => {
+      this.#insert(bytes, idAt, number, offsetBytes, sealedBytes, kind);
+    });
   }
 
   /** The device has no good copy of the pack (or index blob): neither read nor counted on before it is stored there again. */
@@ -200,34 +204,54 @@ export class ChunkIndex {
     return chunks;
   }
 
-  #insert(id: Uint8Array, packNumber: number, offsetBytes: number, sealedBytes: number, kind: number): void {
-    if ((this.#count + 1) * 2 > this.#slots.length) this.#grow();
+  /** The id is in `bytes` from `idAt` on. There is room for it. */
+  #insert(
+    bytes: Uint8Array,
+    idAt: number,
+    packNumber: number,
+    offsetBytes: number,
+    sealedBytes: number,
+    kind: number,
+  ): void {
     const entry = this.#count++;
-    this.#ids.set(id, entry * CHUNK_ID_BYTES);
-    this.#fields.set([packNumber, offsetBytes, sealedBytes, kind], entry * FIELDS);
+    const ids = this.#ids;
+    const to = entry * CHUNK_ID_BYTES;
+    // A loop is faster than any call for so few bytes.
+    for (let i = 0; i < CHUNK_ID_BYTES; i++) ids[to + i] = bytes[idAt + i] ?? 0;
+    const fields = this.#fields;
+    const at = entry * FIELDS;
+    fields[at] = packNumber;
+    fields[at + 1] = offsetBytes;
+    fields[at + 2] = sealedBytes;
+    fields[at + 3] = kind;
     this.#place(entry);
   }
 
   #place(entry: number): void {
-    let slot = this.#ids.readUInt32LE(entry * CHUNK_ID_BYTES) & (this.#slots.length - 1);
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & (this.#slots.length - 1);
-    this.#slots[slot] = entry + 1;
+    const slots = this.#slots;
+    let slot = this.#first(this.#ids, entry * CHUNK_ID_BYTES);
+    while (slots[slot] !== 0) slot = (slot + 1) & (slots.length - 1);
+    slots[slot] = entry + 1;
   }
 
-  #grow(): void {
-    const entries = this.#slots.length;
-    this.#slots = new Uint32Array(entries * 2);
-    const ids = Buffer.alloc(entries * CHUNK_ID_BYTES);
-    this.#ids.copy(ids);
+  /** Room for so many more. */
+  #reserve(count: number): void {
+    let slots = this.#slots.length;
+    while ((this.#count + count) * 2 > slots) slots *= 2;
+    if (slots === this.#slots.length) return;
+    this.#slots = new Uint32Array(slots);
+    const ids = Buffer.alloc((slots / 2) * CHUNK_ID_BYTES);
+    this.#ids.copy(ids, 0, 0, this.#count * CHUNK_ID_BYTES);
     this.#ids = ids;
-    const fields = new Uint32Array(entries * FIELDS);
-    fields.set(this.#fields);
+    const fields = new Uint32Array((slots / 2) * FIELDS);
+    fields.set(this.#fields.subarray(0, this.#count * FIELDS));
     this.#fields = fields;
     for (let entry = 0; entry < this.#count; entry++) this.#place(entry);
   }
 
-  #first(id: Uint8Array): number {
-    const hash = (id[0] ?? 0) | ((id[1] ?? 0) << 8) | ((id[2] ?? 0) << 16) | ((id[3] ?? 0) << 24);
+  #first(id: Uint8Array, at = 0): number {
+    const hash =
+      (id[at] ?? 0) | ((id[at + 1] ?? 0) << 8) | ((id[at + 2] ?? 0) << 16) | ((id[at + 3] ?? 0) << 24);
     return hash & (this.#slots.length - 1);
   }
 

@@ -43,13 +43,13 @@ import { PackBuilder, packCapacity } from "./pack-builder";
 import {
   PackStream,
   VARIANT_BYTES,
-  decodePackedChunks,
   openIndex,
   packIndexBinding,
   readPackEpoch,
   readPackHeader,
   readPackTrailer,
 } from "./pack-format";
+import { PackedChunks } from "./packed-chunks";
 import { ChunkKind, EpochKeys, RepositoryKeys, keyLogId, repositoryOfKeyLog } from "./repository-keys";
 import {
   EntryType,
@@ -330,12 +330,14 @@ describe("repository formats", () => {
       packIndexBinding(repositoryId, stream),
       sealed,
     );
-    const found = decodePackedChunks(opened, 0, bytes.length);
-    assert.equal(found.end + VARIANT_BYTES, opened.length);
-    assert.deepEqual(plain(found.chunks), plain(chunks));
-    for (const { kind, id: chunkId, offsetBytes, sealedBytes } of found.chunks)
+    const found = PackedChunks.read(opened, 0, bytes.length);
+    assert.equal(found.bytes.length + VARIANT_BYTES, opened.length);
+    assert.deepEqual(plain([...found]), plain([...chunks]));
+    assert.deepEqual(found.idOf(found.length - 1), [...found].at(-1)?.id);
+    assert.equal(found.idOf(found.length), undefined);
+    for (const { kind, id: chunkId, offsetBytes, sealedBytes } of found)
       cipher.open(kind, chunkId, bytes.subarray(offsetBytes, offsetBytes + sealedBytes));
-    attack("pack index", opened, (bad) => decodePackedChunks(Buffer.from(bad), 0, bytes.length));
+    attack("pack index", opened, (bad) => PackedChunks.read(Buffer.from(bad), 0, bytes.length));
     attack("sealed pack index", sealed, (bad) =>
       openIndex(keys.at(readPackEpoch(bytes)).packIndexKey, packIndexBinding(repositoryId, stream), bad),
     );
@@ -348,9 +350,12 @@ describe("repository formats", () => {
       offsetBytes: 8 + i * 100,
       sealedBytes: 100,
     }));
-    const packs = [{ id: noise(70, 32), stream: PackStream.tree, sizeBytes: 1000, chunks, deviceMask: 5 }];
-    assert.deepEqual(plain(decodeIndex(encodeIndex(packs))), plain(packs));
-    assert.deepEqual(plain(openIndexBlob(keys, sealIndexBlob(keys, packs))), plain(packs));
+    const pack = { id: noise(70, 32), stream: PackStream.tree, sizeBytes: 1000, deviceMask: 5 };
+    const packs = [{ ...pack, chunks: PackedChunks.of(chunks) }];
+    const listed = (read: typeof packs): unknown =>
+      plain(read.map((it) => ({ ...it, chunks: [...it.chunks] })));
+    assert.deepEqual(listed(decodeIndex(encodeIndex(packs)) as typeof packs), plain([{ ...pack, chunks }]));
+    assert.deepEqual(listed(openIndexBlob(keys, sealIndexBlob(keys, packs)) as typeof packs), listed(packs));
     attack("index", encodeIndex(packs), decodeIndex);
     attack("index blob", sealIndexBlob(keys, packs), (bytes) => openIndexBlob(keys, bytes));
   });
@@ -359,17 +364,18 @@ describe("repository formats", () => {
     const index = new ChunkIndex();
     const devices = new Set(["one"]);
     for (let pack = 0; pack < 50; pack++) {
-      const chunks = Array.from({ length: 100 }, (_, i) => ({
-        id: noise(pack * 100 + i + 1, 32),
-        kind: ChunkKind.data,
-        offsetBytes: 8 + i,
-        sealedBytes: 20,
-      }));
+      const chunks = PackedChunks.of(
+        Array.from({ length: 100 }, (_, i) => ({
+          id: noise(pack * 100 + i + 1, 32),
+          kind: ChunkKind.data,
+          sealedBytes: 20,
+        })),
+      );
       index.add({ id: noise(100_000 + pack, 32), stream: PackStream.data, sizeBytes: 9999, chunks }, devices);
     }
     for (let i = 1; i <= 5000; i++) assert.equal(index.locations(noise(i, 32)).length, 1, String(i));
     for (let i = 6000; i < 7000; i++) assert.equal(index.has(noise(i, 32)), false);
-    assert.equal(index.chunksOf(index.packs[7] as (typeof index.packs)[0])[3]?.offsetBytes, 11);
+    assert.equal(index.chunksOf(index.packs[7] as (typeof index.packs)[0])[3]?.offsetBytes, 68);
   });
 
   it("a log entry opens in its place only", () => {

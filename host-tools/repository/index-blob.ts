@@ -13,17 +13,8 @@
 
 import { DataError } from "../../firmware/protocol/data-error";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
-import {
-  INDEX_SEAL_BYTES,
-  MAX_PACK_BYTES,
-  PACKED_CHUNK_BYTES,
-  type Pack,
-  decodePackedChunks,
-  encodePackedChunks,
-  openIndex,
-  sealIndex,
-  streamOf,
-} from "./pack-format";
+import { INDEX_SEAL_BYTES, MAX_PACK_BYTES, type Pack, openIndex, sealIndex, streamOf } from "./pack-format";
+import { PackedChunks } from "./packed-chunks";
 import type { RepositoryKeys } from "./repository-keys";
 
 const INDEX_VERSION = 1;
@@ -40,7 +31,7 @@ export interface IndexedPackRecord extends Pack {
 
 /** What a pack adds to an index. */
 export function indexedPackBytes(pack: Pack): number {
-  return PACK_FIELDS_BYTES + 4 + pack.chunks.length * PACKED_CHUNK_BYTES;
+  return PACK_FIELDS_BYTES + pack.chunks.bytes.length;
 }
 
 /** Packs for one blob each, in their order. */
@@ -78,7 +69,7 @@ export function encodeIndex(packs: readonly IndexedPackRecord[]): Buffer {
     fields[CHUNK_ID_BYTES] = pack.stream;
     fields.writeUInt32BE(pack.sizeBytes, CHUNK_ID_BYTES + 1);
     fields.writeUInt32BE(pack.deviceMask, CHUNK_ID_BYTES + 5);
-    parts.push(fields, encodePackedChunks(pack.chunks));
+    parts.push(fields, pack.chunks.bytes);
   }
   return Buffer.concat(parts);
 }
@@ -94,10 +85,10 @@ export function decodeIndex(plaintext: Uint8Array): IndexedPackRecord[] {
     const sizeBytes = bytes.readUInt32BE(at + CHUNK_ID_BYTES + 1);
     if (sizeBytes > MAX_PACK_BYTES) throw new DataError("range", `pack of ${String(sizeBytes)} bytes`);
     const stream = streamOf(bytes[at + CHUNK_ID_BYTES]);
-    const { chunks, end } = decodePackedChunks(bytes, at + PACK_FIELDS_BYTES, sizeBytes);
+    const chunks = PackedChunks.read(bytes, at + PACK_FIELDS_BYTES, sizeBytes);
     const deviceMask = bytes.readUInt32BE(at + CHUNK_ID_BYTES + 5);
     packs.push({ id: bytes.subarray(at, at + CHUNK_ID_BYTES), stream, sizeBytes, chunks, deviceMask });
-    at = end;
+    at += PACK_FIELDS_BYTES + chunks.bytes.length;
   }
   if (at !== bytes.length) throw new DataError("long", "bytes after the index");
   return packs;

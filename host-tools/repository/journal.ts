@@ -24,7 +24,8 @@ import { join } from "node:path";
 import { fromFileError } from "../refusal";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import type { ChunkItem } from "./content";
-import { type Pack, decodePackedChunks, encodePackedChunks, streamOf } from "./pack-format";
+import { type Pack, streamOf } from "./pack-format";
+import { PackedChunks } from "./packed-chunks";
 
 const RecordType = { file: 1, chunk: 2, hole: 3, pack: 4 } as const;
 const BATCH_HEADER_BYTES = 8;
@@ -93,7 +94,7 @@ export class PushJournal {
   pack(pack: Pack): void {
     this.flush();
     const fields = Buffer.alloc(BATCH_HEADER_BYTES + RECORD_HEADER_BYTES + CHUNK_ID_BYTES + 5);
-    const chunks = encodePackedChunks(pack.chunks);
+    const chunks = pack.chunks.bytes;
     fields.writeUInt32BE(CHUNK_ID_BYTES + 5 + chunks.length, BATCH_HEADER_BYTES);
     fields[BATCH_HEADER_BYTES + 4] = RecordType.pack;
     const at = BATCH_HEADER_BYTES + RECORD_HEADER_BYTES;
@@ -216,7 +217,7 @@ function readBatches(bytes: Buffer, files: JournalFiles, into: JournalContent): 
 function readRecord(type: number, body: Buffer, files: JournalFiles, into: JournalContent): void {
   if (type === RecordType.pack) {
     const sizeBytes = body.readUInt32BE(CHUNK_ID_BYTES + 1);
-    const { chunks } = decodePackedChunks(body, CHUNK_ID_BYTES + 5, sizeBytes);
+    const chunks = PackedChunks.read(body, CHUNK_ID_BYTES + 5, sizeBytes);
     into.packs.push({
       id: body.subarray(0, CHUNK_ID_BYTES),
       stream: streamOf(body[CHUNK_ID_BYTES]),

@@ -10,18 +10,19 @@ import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import {
   INDEX_SEAL_BYTES,
-  MAX_PACK_CHUNKS,
-  PACKED_CHUNK_BYTES,
-  PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   type Pack,
   type PackStream,
-  type PackedChunk,
   VARIANT_BYTES,
-  decodePackedChunks,
-  encodePackedChunks,
   writePackHeader,
 } from "./pack-format";
+import {
+  MAX_PACK_CHUNKS,
+  PACKED_CHUNK_BYTES,
+  PACK_HEADER_BYTES,
+  type PackedChunk,
+  PackedChunks,
+} from "./packed-chunks";
 import { copyBytes } from "./copy-bytes";
 import { type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
@@ -45,7 +46,7 @@ export interface BuiltPack extends Pack {
 
 export function builtPack({ stream, buffer }: UnsealedPack, sealed: SealedPack): BuiltPack {
   const { id, sizeBytes, chunkList } = sealed;
-  const { chunks } = decodePackedChunks(chunkList, 0, sizeBytes);
+  const chunks = PackedChunks.read(chunkList, 0, sizeBytes);
   return { id, stream, sizeBytes, chunks, buffer, bytes: buffer.subarray(0, sizeBytes) };
 }
 
@@ -123,7 +124,7 @@ export class PackBuilder {
       stream: this.stream,
       buffer: this.#buffer,
       filledBytes: this.#lengthBytes,
-      chunkList: encodePackedChunks(this.#chunks),
+      chunkList: PackedChunks.of(this.#chunks).bytes,
       variant: this.#variant,
       indexKey: this.#keys.at(this.#epoch).packIndexKey,
     };

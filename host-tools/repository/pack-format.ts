@@ -13,15 +13,11 @@
 
 import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from "node:crypto";
 import { DataError } from "../../firmware/protocol/data-error";
-import { CHUNK_ID_BYTES, SEAL_BYTES } from "./chunk-cipher";
-import { CHUNK_KINDS, type ChunkKind } from "./repository-keys";
+import { CHUNK_ID_BYTES } from "./chunk-cipher";
+import { MAX_PACK_CHUNKS, PACKED_CHUNK_BYTES, PACK_HEADER_BYTES, type PackedChunks } from "./packed-chunks";
 
 export const PACK_VERSION = 1;
-export const PACK_HEADER_BYTES = 8;
 export const PACK_TRAILER_BYTES = 8;
-/** id, u8 kind, u32 sealed length. */
-export const PACKED_CHUNK_BYTES = CHUNK_ID_BYTES + 5;
-export const MAX_PACK_CHUNKS = 65536;
 /** Devices of one push: a bit for each in an index. */
 export const MAX_DEVICES = 30;
 /** What sealing adds to an index. */
@@ -35,19 +31,11 @@ export const MAX_PACK_BYTES = 256 * 1024 * 1024;
 export const PackStream = { data: 0, tree: 1 } as const;
 export type PackStream = (typeof PackStream)[keyof typeof PackStream];
 
-export interface PackedChunk {
-  id: Uint8Array;
-  kind: ChunkKind;
-  /** Of the sealed chunk within the pack. */
-  offsetBytes: number;
-  sealedBytes: number;
-}
-
 export interface Pack {
   id: Uint8Array;
   stream: PackStream;
   sizeBytes: number;
-  chunks: PackedChunk[];
+  chunks: PackedChunks;
 }
 
 const MAGIC = Buffer.from("CFPK", "latin1");
@@ -99,20 +87,6 @@ export function readPackTrailer(bytes: Uint8Array): number {
   return length;
 }
 
-/** u32 count, then for each chunk its id, kind and sealed length; offsets follow from the order. */
-export function encodePackedChunks(chunks: readonly PackedChunk[]): Buffer {
-  const bytes = Buffer.allocUnsafe(4 + chunks.length * PACKED_CHUNK_BYTES);
-  bytes.writeUInt32BE(chunks.length, 0);
-  let at = 4;
-  for (const chunk of chunks) {
-    bytes.set(chunk.id, at);
-    bytes[at + CHUNK_ID_BYTES] = chunk.kind;
-    bytes.writeUInt32BE(chunk.sealedBytes, at + CHUNK_ID_BYTES + 1);
-    at += PACKED_CHUNK_BYTES;
-  }
-  return bytes;
-}
-
 /** A pack's own index: its chunks, and u32 variant. */
 export function packIndex(chunkList: Uint8Array, variant: number): Buffer {
   const end = Buffer.alloc(VARIANT_BYTES);
@@ -123,36 +97,6 @@ export function packIndex(chunkList: Uint8Array, variant: number): Buffer {
 /** Puts another length for the chunk number `at` into the list. */
 export function writeSealedBytes(chunkList: Buffer, at: number, sealedBytes: number): void {
   chunkList.writeUInt32BE(sealedBytes, 4 + at * PACKED_CHUNK_BYTES + CHUNK_ID_BYTES + 1);
-}
-
-/** Reads from `at`; the chunks must fit in a pack of `packBytes`. Ids are views. */
-export function decodePackedChunks(
-  bytes: Buffer,
-  at: number,
-  packBytes: number,
-): { chunks: PackedChunk[]; end: number } {
-  if (bytes.length - at < 4) throw new DataError("short", "chunk list cut off");
-  const count = bytes.readUInt32BE(at);
-  const end = at + 4 + count * PACKED_CHUNK_BYTES;
-  if (count > MAX_PACK_CHUNKS) throw new DataError("range", `${String(count)} chunks in a pack`);
-  if (end > bytes.length) throw new DataError("short", "chunk list cut off");
-  const chunks: PackedChunk[] = [];
-  let offsetBytes = PACK_HEADER_BYTES;
-  for (let from = at + 4; from < end; from += PACKED_CHUNK_BYTES) {
-    const kind = bytes[from + CHUNK_ID_BYTES] ?? 0;
-    if (kind >= CHUNK_KINDS) throw new DataError("range", `chunk kind ${String(kind)}`);
-    const sealedBytes = bytes.readUInt32BE(from + CHUNK_ID_BYTES + 1);
-    if (sealedBytes < SEAL_BYTES || offsetBytes + sealedBytes > packBytes)
-      throw new DataError("range", "chunk outside its pack");
-    chunks.push({
-      id: bytes.subarray(from, from + CHUNK_ID_BYTES),
-      kind: kind as ChunkKind,
-      offsetBytes,
-      sealedBytes,
-    });
-    offsetBytes += sealedBytes;
-  }
-  return { chunks, end };
 }
 
 export function sealIndex(key: Uint8Array, binding: Uint8Array, plaintext: Uint8Array): Buffer {

@@ -8,16 +8,15 @@
 import { createHash } from "node:crypto";
 import { type ChunkCipher, SEAL_BYTES } from "./chunk-cipher";
 import {
-  PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
   type PackStream,
-  decodePackedChunks,
   packIndex,
   packIndexBinding,
   packTrailer,
   sealIndex,
   writeSealedBytes,
 } from "./pack-format";
+import { PACK_HEADER_BYTES, PackedChunks } from "./packed-chunks";
 import { ChunkKind } from "./repository-keys";
 
 /** What a thread that makes packs is given of the keys of the newest epoch: it makes no ids. */
@@ -62,9 +61,13 @@ export function sealPack(repositoryId: Uint8Array, cipher: ChunkCipher, pack: Un
     hashedBytes = end;
   };
   let at = PACK_HEADER_BYTES;
-  decodePackedChunks(chunkList, 0, buffer.length).chunks.forEach((chunk, i) => {
-    const { kind, id, offsetBytes } = chunk;
-    let { sealedBytes } = chunk;
+  let i = 0;
+  for (const { kind, id, offsetBytes, sealedBytes: roomBytes } of PackedChunks.read(
+    pack.chunkList,
+    0,
+    buffer.length,
+  )) {
+    let sealedBytes = roomBytes;
     if (kind === ChunkKind.data) {
       const plaintext = buffer.subarray(offsetBytes + 1, offsetBytes + 1 + sealedBytes - SEAL_BYTES);
       sealedBytes = cipher.seal(kind, id, plaintext, buffer, at, hashUpTo);
@@ -73,7 +76,8 @@ export function sealPack(repositoryId: Uint8Array, cipher: ChunkCipher, pack: Un
       buffer.copyWithin(at, offsetBytes, offsetBytes + sealedBytes);
     }
     at += sealedBytes;
-  });
+    i++;
+  }
   const binding = packIndexBinding(repositoryId, stream);
   const index = sealIndex(pack.indexKey, binding, packIndex(chunkList, pack.variant));
   buffer.set(index, at);

@@ -121,9 +121,9 @@ export class PackUploader {
         const indexed = this.#index.packById(pack.id);
         if (indexed) this.#confirmed.add(indexed);
       }
-      const [first] = pack.chunks;
+      const first = pack.chunks.idOf(0);
       if (first && mask !== this.#everyTarget && pack.sizeBytes <= packCapacity(this.#targetBytes))
-        this.#plans.set(key(first.id), pack);
+        this.#plans.set(key(first), pack);
     });
   }
 
@@ -186,8 +186,8 @@ export class PackUploader {
     const sort = sortOf(stream, mask);
     const present = this.#filling.get(sort);
     if (present?.plan) {
-      const planned = present.plan.chunks[present.builder.chunkCount];
-      if (planned && key(planned.id) === key(id) && present.builder.hasRoom(plaintextBytes)) return present;
+      const planned = present.plan.chunks.idOf(present.builder.chunkCount);
+      if (planned && key(planned) === key(id) && present.builder.hasRoom(plaintextBytes)) return present;
       // A file changed since, or packs are smaller now: from here on it is a pack like any other.
       present.plan = undefined;
     }

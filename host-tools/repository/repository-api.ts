@@ -4,6 +4,7 @@
 import type { ExitStatusName } from "../exit-status";
 import type { BlobDevice } from "./blob-device";
 import type { KeySecret } from "./key-secret";
+import type { Unlocking } from "./unlock";
 
 export type NodeType = "file" | "directory" | "symlink";
 
@@ -99,6 +100,8 @@ export interface OpenOptions {
   home: string;
   /** A passphrase, a recovery code, or the content of a keyfile or keychain. */
   passphrase: KeySecret;
+  /** When `startUnlocking` was called with it already. */
+  unlocking?: Promise<Unlocking> | undefined;
   /** What this computer is called: its client's name. It goes into the log and into names of conflicting files. */
   computer: string;
   /** Devices that are connected; pushes store on all of them. */

@@ -46,7 +46,7 @@ export class Repository {
   static async open(options: OpenOptions): Promise<Repository> {
     const parts = new RepositoryParts(
       options,
-      await unlock(options.home, options.passphrase, options.devices),
+      await unlock(options.home, options.passphrase, options.devices, options.unlocking),
     );
     try {
       await parts.load();

@@ -19,15 +19,31 @@ export interface Unlocked {
   opener: SlotOpener;
 }
 
+/** What can be done before any device is connected: a passphrase takes its time, and so do connections. */
+export interface Unlocking {
+  opener: SlotOpener;
+  file: KeyFile | undefined;
+  /** By the slots that this computer knows. */
+  known: Keyring | undefined;
+}
+
+export async function startUnlocking(home: string, secret: KeySecret): Promise<Unlocking> {
+  const opener = new SlotOpener(slotSecret(secret));
+  const file = await loadKeyFile(home);
+  const known = file && (await opener.open([file.statement], file.links, file.repositoryId));
+  return { opener, file, known };
+}
+
 /** Refuses with `wrongPassphrase`, or `notInitialised` when there is no repository here nor on the devices. */
 export async function unlock(
   home: string,
   secret: KeySecret,
   devices: readonly BlobDevice[],
+  started = startUnlocking(home, secret),
 ): Promise<Unlocked> {
-  const opener = new SlotOpener(slotSecret(secret));
-  const file = await loadKeyFile(home);
-  if (file) return unlockHere(home, file, opener, devices);
+  const { opener, file, known } = await started;
+  if (file && known) return { file, keyring: known, opener };
+  if (file) return unlockByDevices(home, file, opener, devices);
   let isFound = false;
   for (const device of devices)
     for (const { log } of await device.logList()) {
@@ -49,15 +65,13 @@ export async function unlock(
 }
 
 /** A key that was added elsewhere is on the devices first: their word counts when it leads to what is known here. */
-async function unlockHere(
+async function unlockByDevices(
   home: string,
   file: KeyFile,
   opener: SlotOpener,
   devices: readonly BlobDevice[],
 ): Promise<Unlocked> {
   const { repositoryId, statement, links } = file;
-  const known = await opener.open([statement], links, repositoryId);
-  if (known) return { file, keyring: known, opener };
   if (opener.forged) throw damagedKeyFile(home, opener.forged);
   for (const device of devices) {
     const found = await readKeyLog(device, repositoryId);

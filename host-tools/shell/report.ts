@@ -3,6 +3,7 @@
 
 import { ExitStatus, type ExitStatusName } from "../exit-status";
 import { Refusal, describeRefusal, fromFileError } from "../refusal";
+import { inSources } from "../source-positions";
 
 export interface Failure {
   kind: ExitStatusName;
@@ -27,7 +28,7 @@ export function reportFailure(
     }
     return { kind: error.kind, message: error.message };
   }
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = error instanceof Error ? inSources(error.stack ?? error.message) : String(error);
   if (json)
     process.stderr.write(
       `${JSON.stringify({ error: text, kind: "unexpected", status: ExitStatus.unexpected })}\n`,

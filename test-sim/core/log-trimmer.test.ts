@@ -7,44 +7,8 @@ import { nodeCrypto } from "../../firmware/platform/node/node-crypto";
 import { NO_ENTRY, entryHash } from "../../firmware/protocol/log-chain";
 import { CardState, FailureCode } from "../../firmware/protocol/verbs";
 import type { LogHead } from "../../firmware/protocol/verbs";
-import { StoreBench, randomBytes, sha256 } from "./store-bench";
-
-const LOG = sha256(Uint8Array.of(1));
-const OTHER = sha256(Uint8Array.of(2));
-/** Entries of 3000 bytes in a segment. */
-const IN_SEGMENT = 21;
-
-function fill(bench: StoreBench, count: number, log = LOG): Uint8Array[] {
-  return Array.from({ length: count }, (_, i) => {
-    const entry = randomBytes(i + 1, 3000);
-    const outcome = bench.append(log, bench.logs.head(log).head, entry);
-    assert.ok(outcome && !(outcome instanceof Refusal), JSON.stringify(outcome));
-    return entry;
-  });
-}
-
-function pathOf(segment: number, log = LOG): string {
-  return `logs/${Buffer.from(log).toString("hex")}-${segment.toString(16).padStart(8, "0")}`;
-}
-
-function segmentsOf(bench: StoreBench): string[] {
-  const names: string[] = [];
-  const scan = bench.storage.scan("logs");
-  for (let entry = scan.next(); entry; entry = scan.next()) names.push(`logs/${entry.name}`);
-  return names.sort();
-}
-
-function refused(action: () => unknown, code: number): Refusal {
-  let outcome: unknown;
-  try {
-    outcome = action();
-  } catch (error) {
-    outcome = error;
-  }
-  assert.ok(outcome instanceof Refusal, String(outcome));
-  assert.equal(outcome.code, code);
-  return outcome;
-}
+import { IN_SEGMENT, LOG, OTHER, fill, pathOf, refused, segmentsOf } from "./log-files";
+import { StoreBench, randomBytes } from "./store-bench";
 
 describe("trimming a log", () => {
   it("forgets whole segments, keeps count and head, and reads on from the first entry left", () => {

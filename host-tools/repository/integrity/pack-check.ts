@@ -15,10 +15,7 @@ import type { ChunkIndex, IndexedPack } from "../chunk-index";
 import { MAX_CHUNK_BYTES } from "../chunker";
 import { refuseNewerVersion } from "../newer-version";
 import {
-  PACK_HEADER_BYTES,
   PACK_TRAILER_BYTES,
-  type PackedChunk,
-  encodePackedChunks,
   VARIANT_BYTES,
   openIndex,
   packIndexBinding,
@@ -26,6 +23,7 @@ import {
   readPackHeader,
   readPackTrailer,
 } from "../pack-format";
+import { PACK_HEADER_BYTES, type PackedChunk, PackedChunks } from "../packed-chunks";
 import type { RepositoryKeys } from "../repository-keys";
 import type { PackDamage } from "./damage";
 
@@ -146,7 +144,7 @@ export class PackChecker {
         return "its own index has another length";
       const binding = packIndexBinding(this.#keys.repositoryId, pack.stream);
       const own = openIndex(this.#keys.at(this.#epoch).packIndexKey, binding, bytes.subarray(0, sealedEnd));
-      const known = encodePackedChunks(this.#index.chunksOf(pack));
+      const known = PackedChunks.of(this.#index.chunksOf(pack)).bytes;
       return own.length === known.length + VARIANT_BYTES && own.subarray(0, known.length).equals(known)
         ? undefined
         : "its own index is not what the repository's index says";

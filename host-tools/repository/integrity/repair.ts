@@ -12,6 +12,7 @@ import { chunkKey } from "../chunk-fetcher";
 import type { IndexedPack } from "../chunk-index";
 import { MAX_OPERATION_PACKS, type Operation } from "../log-entry";
 import type { PackUploader } from "../pack-uploader";
+import { PackedChunks } from "../packed-chunks";
 import type { Problem, Progress } from "../repository-api";
 import type { ChunkKind } from "../repository-keys";
 import type { RepositoryParts } from "../repository-parts";
@@ -204,9 +205,9 @@ export class Repairer {
     for (const { device, pack } of copier.copied) {
       if (!index.isLost(pack.id, device.name)) continue;
       const devices = new Set([device.name]);
-      index.add({ ...pack, chunks: [] }, devices);
+      index.add({ ...pack, chunks: PackedChunks.of([]) }, devices);
       const { id, stream, sizeBytes } = pack;
-      uploader.packs.push({ id, stream, sizeBytes, devices, chunks: index.chunksOf(pack) });
+      uploader.packs.push({ id, stream, sizeBytes, devices, chunks: PackedChunks.of(index.chunksOf(pack)) });
     }
     const operations = options.devices.flatMap(({ name }) => this.#losses(name, indexIdsOn(givenUp, name)));
     if (operations.length === 0 && uploader.packs.length === 0) return false;

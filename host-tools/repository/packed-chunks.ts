@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The chunks of a pack as they are written in indexes: u32 count, then for each its id, kind and sealed length; offsets
+ * follow from the order. Kept in that form, because many of them are read by every command: an object for each would
+ * cost more than all else that is done with an index.
+ */
+
+import { DataError } from "../../firmware/protocol/data-error";
+import { CHUNK_ID_BYTES, SEAL_BYTES } from "./chunk-cipher";
+import { CHUNK_KINDS, type ChunkKind } from "./repository-keys";
+
+/** id, u8 kind, u32 sealed length. */
+export const PACKED_CHUNK_BYTES = CHUNK_ID_BYTES + 5;
+export const MAX_PACK_CHUNKS = 65536;
+/** What a pack begins with: the offset of its first chunk. */
+export const PACK_HEADER_BYTES = 8;
+const COUNT_BYTES = 4;
+
+export interface PackedChunk {
+  id: Uint8Array;
+  kind: ChunkKind;
+  /** Of the sealed chunk within the pack. */
+  offsetBytes: number;
+  sealedBytes: number;
+}
+
+export class PackedChunks implements Iterable<PackedChunk> {
+  /** The encoded list. Not to be changed. */
+  readonly bytes: Buffer;
+  readonly length: number;
+
+  private constructor(bytes: Buffer) {
+    this.bytes = bytes;
+    this.length = (bytes.length - COUNT_BYTES) / PACKED_CHUNK_BYTES;
+  }
+
+  /** In their order, without gaps. */
+  static of(chunks: readonly Omit<PackedChunk, "offsetBytes">[]): PackedChunks {
+    const bytes = Buffer.allocUnsafe(COUNT_BYTES + chunks.length * PACKED_CHUNK_BYTES);
+    bytes.writeUInt32BE(chunks.length, 0);
+    let at = COUNT_BYTES;
+    for (const chunk of chunks) {
+      bytes.set(chunk.id, at);
+      bytes[at + CHUNK_ID_BYTES] = chunk.kind;
+      bytes.writeUInt32BE(chunk.sealedBytes, at + CHUNK_ID_BYTES + 1);
+      at += PACKED_CHUNK_BYTES;
+    }
+    return new PackedChunks(bytes);
+  }
+
+  /** Reads the list at `at`, as a view; the chunks must fit in a pack of `packBytes`. */
+  static read(bytes: Buffer, at: number, packBytes: number): PackedChunks {
+    if (bytes.length - at < COUNT_BYTES) throw new DataError("short", "chunk list cut off");
+    const count = bytes.readUInt32BE(at);
+    const end = at + COUNT_BYTES + count * PACKED_CHUNK_BYTES;
+    if (count > MAX_PACK_CHUNKS) throw new DataError("range", `${String(count)} chunks in a pack`);
+    if (end > bytes.length) throw new DataError("short", "chunk list cut off");
+    const list = new PackedChunks(bytes.subarray(at, end));
+    let endOfChunk = PACK_HEADER_BYTES;
+    list.each((_, kind, offsetBytes, sealedBytes) => {
+      if (kind >= CHUNK_KINDS) throw new DataError("range", `chunk kind ${String(kind)}`);
+      endOfChunk = offsetBytes + sealedBytes;
+      if (sealedBytes < SEAL_BYTES || endOfChunk > packBytes)
+        throw new DataError("range", "chunk outside its pack");
+    });
+    return list;
+  }
+
+  /** Visits all in order, without an object for each; `idAt` is where the id is in `bytes`. */
+  each(visit: (idAt: number, kind: number, offsetBytes: number, sealedBytes: number) => void): void {
+    const { bytes } = this;
+    let offsetBytes = PACK_HEADER_BYTES;
+    for (let at = COUNT_BYTES; at < bytes.length; at += PACKED_CHUNK_BYTES) {
+      const sealedBytes = bytes.readUInt32BE(at + CHUNK_ID_BYTES + 1);
+      visit(at, bytes[at + CHUNK_ID_BYTES] ?? 0, offsetBytes, sealedBytes);
+      offsetBytes += sealedBytes;
+    }
+  }
+
+  /** Ids are views. */
+  *[Symbol.iterator](): Iterator<PackedChunk> {
+    const chunks: PackedChunk[] = [];
+    this.each((idAt, kind, offsetBytes, sealedBytes) => {
+      const id = this.bytes.subarray(idAt, idAt + CHUNK_ID_BYTES);
+      chunks.push({ id, kind: kind as ChunkKind, offsetBytes, sealedBytes });
+    });
+    yield* chunks;
+  }
+
+  /** The id of the chunk number `i`: a view; undefined when there are not so many. */
+  idOf(i: number): Uint8Array | undefined {
+    const at = COUNT_BYTES + i * PACKED_CHUNK_BYTES;
+    return i < this.length ? this.bytes.subarray(at, at + CHUNK_ID_BYTES) : undefined;
+  }
+}
