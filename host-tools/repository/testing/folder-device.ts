@@ -72,8 +72,7 @@ export class FolderDevice implements BlobDevice {
         await delay(this.#pauseMs);
       }
     }
-    if (hashOfFile(partial) !== hex(id))
-      throw new Error("resumed with other bytes");
+    if (hashOfFile(partial) !== hex(id)) throw new Error("resumed with other bytes");
     renameSync(partial, this.#path("blobs", id));
     return { wasStored: false, sentBytes: sizeBytes - from };
   }
