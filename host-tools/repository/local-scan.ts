@@ -28,8 +28,8 @@ interface Folder {
   next: number;
 }
 
-/** Events that may wait: about 15 MiB. */
-const MAX_AHEAD = 32_768;
+/** Events that may wait: about 4 MiB. */
+const MAX_AHEAD = 8192;
 const SLICE_MS = 3;
 const MAX_SCAN_DEPTH = 200;
 

@@ -71,9 +71,10 @@ function convert(stats: BigIntStats): LocalStat {
 
 /** Rounded down, so that what is left is never negative. */
 function seconds(ns: bigint): number {
-  return Number((ns - (((ns % NANOS) + NANOS) % NANOS)) / NANOS);
+  return Number((ns >= 0n ? ns : ns - NANOS + 1n) / NANOS);
 }
 
 function nanos(ns: bigint): number {
-  return Number(((ns % NANOS) + NANOS) % NANOS);
+  const rest = Number(ns % NANOS);
+  return rest >= 0 ? rest : rest + Number(NANOS);
 }

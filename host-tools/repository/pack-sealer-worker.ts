@@ -3,6 +3,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { ChunkCipher } from "./chunk-cipher";
+import { collectYoung } from "./collect-young";
 import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 
 const port = parentPort;
@@ -19,4 +20,5 @@ port.on("message", (pack: UnsealedPack) => {
     chunkList: Buffer.from(buffer, byteOffset, length),
   });
   port.postMessage({ ...sealed, id: Uint8Array.from(sealed.id) });
+  collectYoung();
 });

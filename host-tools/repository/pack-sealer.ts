@@ -55,7 +55,8 @@ export class PackSealer {
 
   #dispatch(): void {
     for (const thread of this.#threads) if (!thread.job) this.#give(thread);
-    if (this.#waiting.length > 0 && this.#threads.length < MAX_THREADS) this.#give(this.#start());
+    if (this.#threads.length < MAX_THREADS && this.#waiting.length > this.#threads.length)
+      this.#give(this.#start());
   }
 
   #give(thread: Thread): void {

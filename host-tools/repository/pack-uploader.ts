@@ -19,9 +19,9 @@ import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
 import { PackSealer } from "./pack-sealer";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
-const BUFFER_MEMORY_BYTES = 84 * 1024 * 1024;
+const BUFFER_MEMORY_BYTES = 48 * 1024 * 1024;
 const MIN_BUFFERS = 4;
-const MAX_BUFFERS = 7;
+const MAX_BUFFERS = 6;
 /** Packs of different sorts (stream, devices that lack the chunks) being filled at once. */
 const MAX_FILLING = 3;
 /** Ids asked about in one go when a pack is met for the first time. */
@@ -316,8 +316,9 @@ export class PackUploader {
 
   #unrecorded(id: Uint8Array, counts: (pack: IndexedPack) => boolean): number {
     let mask = this.#everyTarget;
-    for (const fillings of [this.#filling.values(), this.#sealing])
-      for (const filling of fillings) if (filling.ids.has(key(id))) mask &= ~filling.mask;
+    const idKey = key(id);
+    for (const filling of this.#filling.values()) if (filling.ids.has(idKey)) mask &= ~filling.mask;
+    for (const filling of this.#sealing) if (filling.ids.has(idKey)) mask &= ~filling.mask;
     if (mask !== 0)
       this.#index.some(id, (pack) => {
         if (pack.isCondemned) return false;

@@ -183,8 +183,11 @@ export class TreePusher {
     this.result.bytes += sizeBytes;
     const { inode, ctimeSeconds, ctimeNanos, device } = stat;
     return makeEntry({
-      ...common(name, stat),
+      name,
       type: EntryType.file,
+      mode: stat.mode,
+      mtimeSeconds: stat.mtimeSeconds,
+      mtimeNanos: stat.mtimeNanos,
       sizeBytes,
       content,
       inode,

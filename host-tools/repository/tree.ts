@@ -54,20 +54,23 @@ const MAX_ELEMENTS = 32;
 const NOTHING = new Uint8Array(0);
 
 export function makeEntry(fields: Pick<TreeEntry, "name" | "type" | "mode"> & Partial<TreeEntry>): TreeEntry {
+  // Field by field: spreading makes objects of many shapes, and there is one for each file of a repository.
   return {
-    mtimeSeconds: 0,
-    mtimeNanos: 0,
-    sizeBytes: 0,
-    entries: 0,
-    content: fields.type === EntryType.symlink ? NOTHING : EMPTY_CONTENT,
-    target: "",
-    inode: 0,
-    ctimeSeconds: 0,
-    ctimeNanos: 0,
-    device: 0,
-    extra: undefined,
-    extraCount: 0,
-    ...fields,
+    name: fields.name,
+    type: fields.type,
+    mode: fields.mode,
+    mtimeSeconds: fields.mtimeSeconds ?? 0,
+    mtimeNanos: fields.mtimeNanos ?? 0,
+    sizeBytes: fields.sizeBytes ?? 0,
+    entries: fields.entries ?? 0,
+    content: fields.content ?? (fields.type === EntryType.symlink ? NOTHING : EMPTY_CONTENT),
+    target: fields.target ?? "",
+    inode: fields.inode ?? 0,
+    ctimeSeconds: fields.ctimeSeconds ?? 0,
+    ctimeNanos: fields.ctimeNanos ?? 0,
+    device: fields.device ?? 0,
+    extra: fields.extra,
+    extraCount: fields.extraCount ?? 0,
   };
 }
 
