@@ -8,7 +8,6 @@ import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import type { Location } from "./chunk-index";
 import type { ChunkReader } from "./chunk-reader";
-import { collectYoung } from "./collect-young";
 import { Refusal } from "../refusal";
 import { ChunkKind } from "./repository-keys";
 
@@ -16,8 +15,6 @@ import { ChunkKind } from "./repository-keys";
 const GAP_BYTES = 64 * 1024;
 const MAX_RANGE_BYTES = 4 * 1024 * 1024;
 const PARALLEL = 4;
-/** Ranges from here on leave enough behind for a collection. */
-const COLLECT_BYTES = 1024 * 1024;
 
 /** Plaintext is put into buffers of this size that are used again and again; it holds at least one chunk. */
 const SLAB_BYTES = 8 * 1024 * 1024;
@@ -171,7 +168,6 @@ export class ChunkFetcher {
       }
     }
     if (into) this.#freeRanges.push(into);
-    if (bytes.length >= COLLECT_BYTES) collectYoung();
     this.#onReceived();
   }
 
