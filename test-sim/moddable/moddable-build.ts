@@ -89,9 +89,18 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   const checked = [...FOLDERS, "firmware/platform/moddable/esp32"];
   const typings = [
     "xs/includes/xs",
-    ...["global", "crypt", "timer", "preference", "Resource", "mc/config", "embedded_io/socket/tcp"].map(
-      (name) => `typings/${name}`,
-    ),
+    ...[
+      "global",
+      "crypt",
+      "timer",
+      "time",
+      "sntp",
+      "preference",
+      "Resource",
+      "mc/config",
+      "embedded_io/socket/tcp",
+      "embedded_network/interface/wifi",
+    ].map((name) => `typings/${name}`),
   ];
   const config = {
     compilerOptions: {

@@ -64,7 +64,7 @@ else
       assert.equal(await checkModdableC(sdk, build), "");
     });
 
-    for (const suite of ["storage", "crypto", "system", "network", "store"] as const)
+    for (const suite of ["storage", "crypto", "system", "network", "store", "medium"] as const)
       it(`the ${suite} checks pass`, async () => {
         const lines = await runSuite({ name: suite, suite, identity: peer.identity, peer: peer.peer });
         assert.ok(lines.length >= 5, "too few checks ran");

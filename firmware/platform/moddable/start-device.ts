@@ -4,12 +4,17 @@ import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
 import type { Preferences } from "../../core/io";
+import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import { createModdablePorts } from "./moddable-ports";
+import type { StorageMedium } from "./storage-medium";
 
 export interface StartOptions {
+  base: BasePorts;
   /** Coffer's folder: below the card's mount point, or of a host. */
   root: string;
+  /** What the folder is on, where that can go away. */
+  medium?: StorageMedium;
   tcp: TcpClass;
   preferences: Preferences;
   /** "esp32" or "simulator". */
@@ -38,11 +43,13 @@ export function startDevice(options: StartOptions): Device | undefined {
     );
     return undefined;
   }
-  const { root, tcp, preferences, host, firmwareVersion, limits } = options;
+  const { base, root, medium, tcp, preferences, host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
+    base,
     root,
+    ...(medium === undefined ? {} : { medium }),
     tcp,
     preferences,
     identity: {
@@ -51,9 +58,6 @@ export function startDevice(options: StartOptions): Device | undefined {
       key: resource("device-key.der"),
     },
     maxFragmentBytes: MAX_FRAGMENT_BYTES,
-    print: (line) => {
-      trace(`${line}\n`);
-    },
   });
   const config = {
     name,

@@ -2,6 +2,7 @@
 /** Runs one suite on the real SDK and prints a line a case; moddable.test.ts reads them. */
 import { Device } from "../../../firmware/core/device";
 import type { Ports } from "../../../firmware/core/io";
+import { createBasePorts } from "../../../firmware/platform/moddable/base-ports";
 import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
 import {
   MEMORY_COUNTERS,
@@ -18,6 +19,7 @@ import { storageCases } from "../../conformance/storage-cases";
 import { systemCases } from "../../conformance/system-cases";
 import { runProtocolChecks } from "../../protocol/protocol-checks";
 import { argument, exit, print } from "./coffer-cli-host";
+import { mediumCases } from "./medium-checks";
 import type { ProgramConfig } from "./program-config";
 import { openCard, startUpload, storeCases } from "./store-checks";
 
@@ -36,6 +38,7 @@ function portsIn(name: string): Ports {
   const { identity, folder, device } = config;
   createDirectory(`${folder}/${name}`);
   return createModdablePorts({
+    base: createBasePorts(print),
     root: `${folder}/${name}/card`,
     identity: {
       relayAuthority: readFile(identity.relayAuthority),
@@ -45,7 +48,6 @@ function portsIn(name: string): Ports {
     tcp: CofferTcp,
     preferences: new FolderPreferences(`${folder}/${name}/flash`),
     ...(device?.maxFragmentBytes === undefined ? {} : { maxFragmentBytes: device.maxFragmentBytes }),
-    print,
   });
 }
 
@@ -63,7 +65,8 @@ async function runCases(cases: { name: string; run(ports: never): Promise<void> 
   let number = 0;
   for (const { name, run } of cases) {
     try {
-      await run({ ...portsIn(`case-${++number}`), peer: config.peer } as never);
+      const folder = `case-${++number}`;
+      await run({ ...portsIn(folder), peer: config.peer, folder: `${config.folder}/${folder}` } as never);
       report(name);
     } catch (error) {
       report(name, String(error));
@@ -171,6 +174,7 @@ async function run(): Promise<void> {
   else if (suite === "system") await runCases(systemCases);
   else if (suite === "network") await runCases(networkCases);
   else if (suite === "store") await runCases(storeCases);
+  else if (suite === "medium") await runCases(mediumCases);
   else if (suite === "protocol" && vectors) {
     const { crypto } = portsIn("protocol");
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });

@@ -12,6 +12,7 @@ export interface ProgramConfig {
     | "network"
     | "protocol"
     | "store"
+    | "medium"
     | "connections"
     | "throughput"
     | "device";
