@@ -21,6 +21,7 @@ import { projectRoot } from "../project-root";
 import type { ProtocolVectors } from "../protocol/protocol-vectors";
 import type { BoardIdentity } from "../sim-network";
 import { impostors } from "./impostors";
+import { type ModdableImage, linkImage } from "./moddable-image";
 import {
   type ModdableBuild,
   buildModdable,
@@ -61,7 +62,61 @@ else
     });
 
     it("our C compiles with every warning an error", async () => {
-      assert.equal(await checkModdableC(sdk, build), "");
+      assert.equal(await checkModdableC(sdk, build.generated, "linux"), "");
+    });
+
+    for (const platform of ["lin", "mac"] as const)
+      it(`the simulator's image for ${platform} links`, async function () {
+        this.timeout(BUILD_MS);
+        assert.equal((await linkImage(sdk, platform)).said, "");
+      });
+
+    describe("the image for ESP32, without ESP-IDF", function () {
+      this.timeout(BUILD_MS);
+      let image: ModdableImage;
+      const made = (name: string): string => readFileSync(join(image.generated, name), "utf8");
+
+      before(async () => {
+        image = await linkImage(sdk, "esp32");
+      });
+
+      it("links, with the device's identity in it", () => {
+        assert.equal(image.said, "");
+        const resources = made("mc.resources.c");
+        for (const name of ["relay-authority.der", "device.der", "device-key.der", "device.json"])
+          assert.ok(resources.includes(name), name);
+      });
+
+      it("our C compiles for it with every warning an error", async () => {
+        assert.equal(await checkModdableC(sdk, image.generated, "esp32"), "");
+      });
+
+      it("gives ESP-IDF our settings, the last word on each, and our partitions", () => {
+        const settings = made("xsProj-esp32/sdkconfig.mc").split("\n");
+        for (const line of ownSettings()) {
+          const [name = "", value] = line.split("=");
+          const last = settings.filter((one) => one.startsWith(`${name}=`)).at(-1);
+          // mcconfig leaves nothing after the sign when it turns off what the SDK turned on.
+          assert.ok(
+            last === line || (value === "n" && last === `${name}=`),
+            `${line}, found ${String(last)}`,
+          );
+        }
+        assert.equal(
+          made("xsProj-esp32/partitions.csv"),
+          readFileSync(join(projectRoot(), SETTINGS, "partitions.csv"), "utf8"),
+        );
+      });
+
+      it("asks for the parts of ESP-IDF that our C includes", () => {
+        const parts = made("xs_idf_deps.txt").split(/[\s()]+/);
+        for (const part of ["fatfs", "sdmmc", "esp_driver_sdmmc", "vfs"])
+          assert.ok(parts.includes(part), part);
+        const flags = made("makefile")
+          .split("\n")
+          .find((line) => line.startsWith("C_FLAGS_SUBPLATFORM = "));
+        assert.match(flags ?? "", /\t-I\$\{IDF_PATH\}\/components\/esp_driver_sdspi\/include\t/);
+      });
     });
 
     for (const suite of ["storage", "crypto", "system", "network", "store", "medium"] as const)
@@ -186,6 +241,14 @@ else
       return program.lines.filter((line) => line.startsWith("ok "));
     }
   });
+
+const SETTINGS = "firmware/platform/moddable/esp32/sdkconfig";
+
+function ownSettings(): string[] {
+  return readFileSync(join(projectRoot(), SETTINGS, "sdkconfig.defaults"), "utf8")
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"));
+}
 
 function loadVectors(): ProtocolVectors {
   const read = (name: string): unknown =>
