@@ -7,7 +7,12 @@ import { BOARD_LIMITS } from "../../../firmware/core/device-config";
 import { Card } from "../../../firmware/core/card";
 import { type Ports, StorageError, type Timers } from "../../../firmware/core/io";
 import { CardState } from "../../../firmware/protocol/verbs";
-import { createDirectory, replace } from "../../../firmware/platform/moddable/coffer-files";
+import {
+  FileMode,
+  NativeFile,
+  createDirectory,
+  replace,
+} from "../../../firmware/platform/moddable/coffer-files";
 import { ModdableStorage } from "../../../firmware/platform/moddable/moddable-storage";
 import type { StorageMedium } from "../../../firmware/platform/moddable/storage-medium";
 import { check, equal, equalBytes, pattern, refusalOf } from "../../conformance/case";
@@ -200,6 +205,31 @@ export const mediumCases: (Omit<StoreCase, "run"> & { run(ports: MediumPorts): P
       equalBytes(get(card, id), bytes, "what was on it");
       await put(card, digestOf(ports, other), other);
       card.close();
+    },
+  },
+  {
+    name: "bytes that are lost on their way to the card fail their file for good, and no other",
+    async run({ folder }) {
+      const FULL = 3; // the kind of a failure, coffer-files.c
+      const lost = new NativeFile();
+      // Takes every byte and keeps none: Linux's own full disk.
+      equal(lost.open("/dev/full", FileMode.update), 0, "opening");
+      equal(lost.write(pattern(5000), 0), 0, "what waits is taken");
+      const other = new NativeFile();
+      equal(other.open(`${folder}/other`, FileMode.create), 0, "opening another, which lets nothing wait");
+      equal(other.write(pattern(100), 0), 0, "writing the other");
+      equal(other.flush(), 0, "flushing the other");
+      equal(-lost.flush() % 8, FULL, "flush");
+      equal(-lost.write(pattern(10), 5000) % 8, FULL, "the next write");
+      equal(-lost.read(new Uint8Array(10), 0) % 8, FULL, "the next read");
+      equal(-lost.close() % 8, FULL, "close");
+      equal(lost.close(), 0, "close again");
+      equal(other.close(), 0, "closing the other");
+
+      const big = new NativeFile();
+      equal(big.open("/dev/full", FileMode.update), 0, "opening again");
+      equal(-big.write(pattern(100_000), 0) % 8, FULL, "more than can wait");
+      big.close();
     },
   },
   {
