@@ -12,6 +12,7 @@ interface Manifest {
   preload: string[];
   creation: { static: number };
   config: { tlsReserveBytes: number };
+  platforms: { esp32: { preload: string[] } };
 }
 
 describe("the root manifest", () => {
@@ -28,6 +29,13 @@ describe("the root manifest", () => {
     const expected = modules.filter((name) => name !== "coffer/platform/moddable/rng");
     const found = manifest.preload.filter((name) => name.startsWith("coffer/"));
     assert.deepEqual([...found].sort(), [...expected].sort());
+  });
+
+  it("preloads every module of ESP32 by name, but for its main and what takes the place of the SDK's", () => {
+    const expected = readdirSync(join(root, "firmware/platform/moddable/esp32"))
+      .filter((name) => name.endsWith(".ts") && name !== "main.ts" && name !== "network-setup.ts")
+      .map((name) => `coffer/platform/moddable/esp32/${name.slice(0, -3)}`);
+    assert.deepEqual([...manifest.platforms.esp32.preload].sort(), expected.sort());
   });
 
   it("keeps tests out of the folders that it takes whole", () => {

@@ -122,6 +122,7 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
       "timer",
       "time",
       "sntp",
+      "net",
       "preference",
       "Resource",
       "mc/config",

@@ -186,6 +186,35 @@ else
       await new Promise((resolve) => server.close(resolve));
     });
 
+    it("a relay is found by its name, and its certificate has to be for it", async () => {
+      const outcomeOf = async (host: string): Promise<string[]> => {
+        const { leafs, authorities } = await certificateFixtures();
+        const server = createServer(
+          {
+            key: leafs.relay.key,
+            cert: leafs.relay.certificate + authorities.relay.certificate,
+            ca: authorities.device.certificate,
+            requestCert: true,
+          },
+          (socket) => socket.on("error", () => undefined).resume(),
+        );
+        server.on("tlsClientError", () => undefined);
+        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+        const program = await ModdableProgram.start(build, {
+          name: "names",
+          suite: "connections",
+          identity: peer.identity,
+          ports: [(server.address() as AddressInfo).port],
+          host,
+        });
+        assert.equal(await program.ended, 0, program.lines.join("\n"));
+        await new Promise((resolve) => server.close(resolve));
+        return program.lines;
+      };
+      assert.deepEqual(await outcomeOf("relay.example.org"), ["outcome connected"]);
+      assert.match((await outcomeOf("other.example.org")).join("\n"), /^outcome certificate: /);
+    });
+
     it("a device keeps a blob that a client pushes through the real relay, and comes back when the relay does", async () => {
       const relay = await RealRelay.start();
       const { relayAuthority, deviceAuthority, client: identity } = await testCertificates();

@@ -3,7 +3,7 @@ import type { Ports, Preferences } from "../../core/io";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
-import { type DeviceIdentity, ModdableNetwork } from "./moddable-network";
+import { type DeviceIdentity, ModdableNetwork, type ModdableNetworkOptions } from "./moddable-network";
 import { ModdableStorage } from "./moddable-storage";
 import { ModdableEntropy, ModdableMemoryMeter, ModdableReset } from "./moddable-system";
 import type { StorageMedium } from "./storage-medium";
@@ -17,12 +17,13 @@ export interface ModdablePortsOptions {
   identity: DeviceIdentity;
   tcp: TcpClass;
   preferences: Preferences;
+  resolve?: ModdableNetworkOptions["resolve"];
   maxFragmentBytes?: number;
 }
 
 /** Every port on Moddable. What differs between its platforms comes in. */
 export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { base, root, medium, identity, tcp, preferences, maxFragmentBytes } = options;
+  const { base, root, medium, identity, tcp, preferences, resolve, maxFragmentBytes } = options;
   const { clock, timers } = base;
   return {
     ...base,
@@ -37,6 +38,7 @@ export function createModdablePorts(options: ModdablePortsOptions): Ports {
       identity,
       clock,
       timers,
+      ...(resolve === undefined ? {} : { resolve }),
       ...(maxFragmentBytes === undefined ? {} : { maxFragmentBytes }),
     }),
   };

@@ -6,6 +6,7 @@ import { Device } from "../../core/device";
 import type { Preferences } from "../../core/io";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
+import type { ModdableNetworkOptions } from "./moddable-network";
 import { createModdablePorts } from "./moddable-ports";
 import type { StorageMedium } from "./storage-medium";
 
@@ -16,6 +17,8 @@ export interface StartOptions {
   /** What the folder is on, where that can go away. */
   medium?: StorageMedium;
   tcp: TcpClass;
+  /** Where names have addresses. */
+  resolve?: ModdableNetworkOptions["resolve"];
   preferences: Preferences;
   /** "esp32" or "simulator". */
   host: string;
@@ -43,7 +46,7 @@ export function startDevice(options: StartOptions): Device | undefined {
     );
     return undefined;
   }
-  const { base, root, medium, tcp, preferences, host, firmwareVersion, limits } = options;
+  const { base, root, medium, tcp, resolve, preferences, host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
@@ -51,6 +54,7 @@ export function startDevice(options: StartOptions): Device | undefined {
     root,
     ...(medium === undefined ? {} : { medium }),
     tcp,
+    ...(resolve === undefined ? {} : { resolve }),
     preferences,
     identity: {
       relayAuthority: resource("relay-authority.der"),

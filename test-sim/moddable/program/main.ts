@@ -35,10 +35,11 @@ function readFile(path: string): ArrayBuffer {
 const config = JSON.parse(String.fromArrayBuffer(readFile(argument(0) ?? ""))) as ProgramConfig;
 
 function portsIn(name: string): Ports {
-  const { identity, folder, device } = config;
+  const { identity, folder, device, host } = config;
+  const base = createBasePorts(print);
   createDirectory(`${folder}/${name}`);
   return createModdablePorts({
-    base: createBasePorts(print),
+    base,
     root: `${folder}/${name}/card`,
     identity: {
       relayAuthority: readFile(identity.relayAuthority),
@@ -46,6 +47,12 @@ function portsIn(name: string): Ports {
       key: readFile(identity.key),
     },
     tcp: CofferTcp,
+    // A name server that knows one name.
+    resolve(name, done) {
+      base.timers.set(1, () => {
+        done(name === host ? "127.0.0.1" : undefined);
+      });
+    },
     preferences: new FolderPreferences(`${folder}/${name}/flash`),
     ...(device?.maxFragmentBytes === undefined ? {} : { maxFragmentBytes: device.maxFragmentBytes }),
   });
@@ -121,12 +128,12 @@ async function throughput(sizeBytes: number): Promise<void> {
 }
 
 /** Tells what came of a connection to each port. */
-async function connections(serverPorts: number[]): Promise<void> {
+async function connections(serverPorts: number[], host = "127.0.0.1"): Promise<void> {
   const { network } = portsIn("connections");
   for (const port of serverPorts) {
     const outcome = await new Promise<string>((resolve) => {
       const socket = network.connect({
-        host: "127.0.0.1",
+        host,
         port,
         onReadable() {},
         onWritable() {
@@ -178,7 +185,7 @@ async function run(): Promise<void> {
   else if (suite === "protocol" && vectors) {
     const { crypto } = portsIn("protocol");
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
-  } else if (suite === "connections") await connections(serverPorts ?? []);
+  } else if (suite === "connections") await connections(serverPorts ?? [], config.host);
   else if (suite === "throughput") await throughput(sizeBytes ?? 0);
   else if (suite === "device" && device) {
     runDevice(device);

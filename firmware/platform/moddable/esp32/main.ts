@@ -10,6 +10,7 @@ import { cardBusOf, textOf } from "./board-config";
 import { SdmmcDriver } from "./coffer-card";
 import { setPowerSave } from "./coffer-radio";
 import { FlashPreferences } from "./flash-preferences";
+import { resolve } from "./name-server";
 import { RadioPower, wakingTcp } from "./radio-power";
 import { SdCard } from "./sd-card";
 import { askTime } from "./time-server";
@@ -57,22 +58,29 @@ function start(): void {
     timers,
     log,
     onReady: () => {
-      startDevice({
-        base,
-        root: `${MOUNT_POINT}/coffer`,
-        medium,
-        tcp: wakingTcp(TCP as unknown as TcpClass, power),
-        preferences,
-        host: "esp32",
-        firmwareVersion: String(settings.firmwareVersion),
+      attempt(() => {
+        startDevice({
+          base,
+          root: `${MOUNT_POINT}/coffer`,
+          medium,
+          tcp: wakingTcp(TCP as unknown as TcpClass, power),
+          resolve,
+          preferences,
+          host: "esp32",
+          firmwareVersion: String(settings.firmwareVersion),
+        });
       });
     },
   });
 }
 
-try {
-  start();
-} catch (error) {
-  // A wrong build, such as pins that are none: said, and not said again and again by restarting.
-  trace(`coffer: ${String(error)}\n`);
+/** A wrong build, such as pins that are none, is said, and not said again and again by restarting. */
+function attempt(step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    trace(`coffer: ${String(error)}\n`);
+  }
 }
+
+attempt(start);
