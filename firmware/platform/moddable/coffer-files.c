@@ -104,7 +104,7 @@ static off_t toOffset(xsMachine *the, int index)
 static CofferFile toFile(xsMachine *the)
 {
 	CofferFile file = xsmcGetHostData(xsThis);
-	if (!file || (file->fd < 0))
+	if (!file)
 		xsUnknownError("file is closed");
 	return file;
 }
