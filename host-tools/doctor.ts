@@ -132,10 +132,10 @@ async function checkOpenssl(): Promise<Finding[]> {
   ];
 }
 
-/** The SDK announces itself by $MODDABLE; xs-dev puts it into the folders below. */
+/** The SDK announces itself by $MODDABLE; xs-dev puts it into the folders below. ESP-IDF says where it is by $IDF_PATH. */
 async function checkModdable(): Promise<Finding[]> {
   const remedy =
-    "Only needed to build firmware for a board: `npx xs-dev setup`, then `npx xs-dev setup --device esp32`. See https://github.com/Moddable-OpenSource/moddable.";
+    "Only needed to build firmware for a board, and for `npm run test:moddable`: `npx xs-dev setup`, then `npx xs-dev setup --device esp32`. See docs/board.md and https://github.com/Moddable-OpenSource/moddable.";
   const fromEnvironment = process.env.MODDABLE;
   const candidates = [
     ...(fromEnvironment === undefined || fromEnvironment === "" ? [] : [fromEnvironment]),
@@ -146,7 +146,7 @@ async function checkModdable(): Promise<Finding[]> {
   ];
   for (const folder of candidates) {
     if (!(await isThere(join(folder, "xs", "includes", "xs.h")))) continue;
-    if (folder === fromEnvironment) return [{ name: "Moddable SDK", state: "ok", detail: folder }];
+    if (folder === fromEnvironment) return [await checkModdableTools(folder), await checkEspIdf()];
     return [
       {
         name: "Moddable SDK",
@@ -165,7 +165,35 @@ async function checkModdable(): Promise<Finding[]> {
         remedy,
       },
     ];
-  return [{ name: "Moddable SDK", state: "warn", detail: "not installed", remedy }];
+  const detail = "not installed; firmware is not built here, and its tests on the SDK are not run";
+  return [{ name: "Moddable SDK", state: "warn", detail, remedy }];
+}
+
+async function checkModdableTools(folder: string): Promise<Finding> {
+  const name = "Moddable SDK";
+  const host = { linux: "lin", darwin: "mac", win32: "win" }[process.platform as string] ?? "lin";
+  const tool = process.platform === "win32" ? "mcconfig.exe" : "mcconfig";
+  if (await isThere(join(folder, "build", "bin", host, "release", tool)))
+    return { name, state: "ok", detail: folder };
+  return {
+    name,
+    state: "warn",
+    detail: `${folder}, but its tools are not built`,
+    remedy: "Build them as its Getting Started says (documentation/Moddable SDK - Getting Started.md).",
+  };
+}
+
+async function checkEspIdf(): Promise<Finding> {
+  const name = "ESP-IDF";
+  const folder = process.env.IDF_PATH ?? "";
+  if (folder !== "" && (await isThere(join(folder, "tools", "idf.py"))))
+    return { name, state: "ok", detail: folder };
+  return {
+    name,
+    state: "warn",
+    detail: folder === "" ? "$IDF_PATH is not set" : `$IDF_PATH is ${folder}, where there is none`,
+    remedy: "Only needed to build for ESP32: install it as the SDK's documentation/devices/esp32.md says.",
+  };
 }
 
 /** Nobody but the owner may read anything that is secret. */

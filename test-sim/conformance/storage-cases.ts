@@ -250,6 +250,61 @@ export const storageCases: PortCase<Storage>[] = [
     },
   },
   {
+    name: "files that are written, read, flushed and grown in any order hold what each was given",
+    async run(storage) {
+      // It has to fit the memory of a board.
+      const SIZE = 6000;
+      const seed = 20_260_731;
+      let state = seed;
+      const below = (limit: number): number => {
+        state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+        return (state >>> 8) % limit;
+      };
+      const files = ["a.bin", "b.bin"].map((name) => {
+        const file = storage.openFile(name, "create");
+        file.allocate(SIZE);
+        // What the clusters held before is nobody's business.
+        file.write(new Uint8Array(SIZE), 0);
+        return { name, file, model: new Uint8Array(SIZE), nextAt: 0 };
+      });
+      for (let step = 0; step < 400; step++) {
+        const one = files[below(files.length)] ?? files[0];
+        if (!one) return;
+        const { file, model } = one;
+        const what = `step ${String(step)} of seed ${String(seed)}`;
+        const choice = below(10);
+        // Mostly in a row, as a store writes; now and then anywhere.
+        const at = choice < 6 ? one.nextAt : below(model.length);
+        const length = Math.min(model.length - at, 1 + below(choice === 0 ? 4000 : 1200));
+        if (choice < 8) {
+          const bytes = pattern(length, below(65_536));
+          file.write(bytes, at);
+          model.set(bytes, at);
+          one.nextAt = at + length < model.length ? at + length : 0;
+        } else if (choice === 8) {
+          const into = new Uint8Array(length);
+          equal(file.read(into, at), length, `${what}, bytes`);
+          equalBytes(into, model.slice(at, at + length), what);
+        } else if (step % 5 > 0 || model.length > SIZE) await flushed(file);
+        else {
+          file.allocate(model.length + 700);
+          file.write(new Uint8Array(700), model.length);
+          one.model = new Uint8Array(model.length + 700);
+          one.model.set(model);
+        }
+      }
+      for (const { name, file, model } of files) {
+        await flushed(file);
+        file.close();
+        const again = storage.openFile(name, "read");
+        const into = new Uint8Array(model.length + 1);
+        equal(again.read(into, 0), model.length, `${name} at the end, bytes`);
+        equalBytes(into.slice(0, model.length), model, `${name} at the end`);
+        again.close();
+      }
+    },
+  },
+  {
     name: "close twice is harmless",
     async run(storage) {
       const file = storage.openFile("a.bin", "create");

@@ -7,6 +7,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { transform } from "esbuild";
@@ -35,42 +36,68 @@ const FILES = [
   "test-sim/moddable/manifest.json",
   "firmware/platform/moddable/typings/sdk.d.ts",
 ];
-const C_FILES = [
+const SHARED_C_FILES = [
   "firmware/platform/moddable/coffer-files.c",
   "firmware/platform/moddable/coffer-system.c",
+];
+export const LINUX_C_FILES = [
+  ...SHARED_C_FILES,
   "firmware/platform/moddable/lin/coffer-tcp.c",
+  "test-sim/moddable/program/coffer-cli-host.c",
+];
+export const ESP32_C_FILES = [
+  ...SHARED_C_FILES,
+  "firmware/platform/moddable/esp32/coffer-card.c",
+  "firmware/platform/moddable/esp32/coffer-radio.c",
 ];
 
-/** The SDK's folder, or undefined when there is none. */
+/** The SDK's folder: $MODDABLE, else where xs-dev puts it; undefined when there is none with its tools built. */
 export function moddableSdk(): string | undefined {
-  const folder = process.env.MODDABLE ?? "";
-  return folder !== "" && existsSync(folder) && statSync(folder).isDirectory() ? folder : undefined;
+  const named = process.env.MODDABLE ?? "";
+  const candidates = named === "" ? [join(homedir(), ".local", "share", "moddable")] : [named];
+  return candidates.find((folder) => existsSync(join(toolsOf(folder), "mcconfig")));
+}
+
+function toolsOf(sdk: string): string {
+  return join(sdk, "build", "bin", "lin", "release");
+}
+
+/** For the SDK's tools. */
+export function moddableEnvironment(sdk: string): NodeJS.ProcessEnv {
+  return { ...process.env, MODDABLE: sdk, PATH: `${toolsOf(sdk)}:${process.env.PATH ?? ""}` };
+}
+
+/** A folder of this SDK's below test-sim/.cache. */
+export function cacheOf(sdk: string): string {
+  const key = createHash("sha256").update(sdk).digest("hex").slice(0, 12);
+  return join(projectRoot(), "test-sim", ".cache", `moddable-${key}`);
 }
 
 export interface ModdableBuild {
   /** The test program. */
   program: string;
+  /** What the SDK's tools made of the sources, mc.xs.h among it. */
+  generated: string;
   /** Makes an empty folder for one run. */
   newFolder(name: string): Promise<string>;
 }
 
 export async function buildModdable(sdk: string): Promise<ModdableBuild> {
-  const key = createHash("sha256").update(sdk).digest("hex").slice(0, 12);
-  const cache = join(projectRoot(), "test-sim", ".cache", `moddable-${key}`);
+  const cache = cacheOf(sdk);
   const sources = join(cache, "sources");
   const out = join(cache, "out");
   await mkdir(out, { recursive: true });
-  await copySources(sources);
-  const path = `${join(sdk, "build", "bin", "lin", "release")}:${process.env.PATH ?? ""}`;
+  await copySources(sources, FOLDERS, FILES);
   const manifest = join(sources, "test-sim", "moddable", "manifest.json");
   await run("mcconfig", ["-m", "-p", "x-cli-lin", "-t", "build", "-o", out, manifest], {
-    env: { ...process.env, MODDABLE: sdk, PATH: path },
+    env: moddableEnvironment(sdk),
     maxBuffer: MAX_OUTPUT_BYTES,
   }).catch((error: unknown) => {
     throw new Error(`mcconfig failed:\n${outputOf(error)}`);
   });
   return {
     program: join(out, "bin", "lin", "release", "moddable"),
+    generated: join(out, "tmp", "lin", "release", "moddable"),
     async newFolder(name) {
       const folder = join(cache, "runs", name);
       await rm(folder, { recursive: true, force: true });
@@ -86,12 +113,22 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   const folder = join(root, "test-sim", ".cache", "moddable-types");
   await mkdir(folder, { recursive: true });
   // Also what the test program has no use for.
-  const checked = [...FOLDERS, "firmware/platform/moddable/esp32"];
+  const checked = [...FOLDERS, "firmware/platform/moddable/esp32", "firmware/platform/moddable/mac"];
   const typings = [
     "xs/includes/xs",
-    ...["global", "crypt", "timer", "preference", "Resource", "mc/config", "embedded_io/socket/tcp"].map(
-      (name) => `typings/${name}`,
-    ),
+    ...[
+      "global",
+      "crypt",
+      "timer",
+      "time",
+      "sntp",
+      "net",
+      "preference",
+      "Resource",
+      "mc/config",
+      "embedded_io/socket/tcp",
+      "embedded_network/interface/wifi",
+    ].map((name) => `typings/${name}`),
   ];
   const config = {
     compilerOptions: {
@@ -116,15 +153,22 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   return quiet(join(root, "node_modules", ".bin", "tsc"), ["-p", path]);
 }
 
-/** Our C with every warning an error. After `buildModdable`, which makes the header of symbols. */
-export async function checkModdableC(sdk: string, build: ModdableBuild): Promise<string> {
-  const generated = join(
-    dirname(dirname(dirname(dirname(build.program)))),
-    "tmp",
-    "lin",
-    "release",
-    "moddable",
-  );
+/** The compilers there are: what one is silent about the other may not be. */
+async function compilers(): Promise<string[]> {
+  const found = [];
+  for (const name of ["cc", "clang"]) if ((await quiet(name, ["--version"])) === "") found.push(name);
+  return found;
+}
+
+/**
+ * Our C with every warning an error, for Linux, or for ESP32 against the declarations in `esp-idf/`. `generated`: the folder
+ * with mc.xs.h, the symbols of the build, which the linker makes.
+ */
+export async function checkModdableC(
+  sdk: string,
+  generated: string,
+  target: "linux" | "esp32",
+): Promise<string> {
   const { stdout: glib } = await run("pkg-config", ["--cflags", "gio-2.0"]);
   // What is not ours is not judged: -isystem.
   const folders = [...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)), generated];
@@ -142,18 +186,30 @@ export async function checkModdableC(sdk: string, build: ModdableBuild): Promise
     "-DXS_ARCHIVE=1",
     "-DmxStringInfoCacheLength=4",
   ];
-  const options = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"];
-  const files = [...C_FILES, "test-sim/moddable/program/coffer-cli-host.c"].map((name) =>
-    join(projectRoot(), name),
-  );
-  return quiet("cc", [...options, ...defines, ...includes, ...files]);
+  const options = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"];
+  const root = projectRoot();
+  const platform =
+    target === "esp32"
+      ? ["-DESP_PLATFORM", "-DCONFIG_IDF_TARGET_ESP32=1", "-I", join(root, "test-sim/moddable/esp-idf")]
+      : [];
+  const files = (target === "esp32" ? ESP32_C_FILES : LINUX_C_FILES).map((name) => join(root, name));
+  const found = await compilers();
+  if (found.length === 0) return "no C compiler found";
+  let said = "";
+  for (const compiler of found)
+    said += await quiet(compiler, [...options, ...defines, ...platform, ...includes, ...files]);
+  return said;
 }
 
-/** Untouched when nothing changed, so that make has nothing to do. */
-async function copySources(target: string): Promise<void> {
+/** TypeScript as JavaScript. Untouched when nothing changed, so that make has nothing to do. */
+export async function copySources(
+  target: string,
+  folders: readonly string[],
+  files: readonly string[],
+): Promise<void> {
   const root = projectRoot();
-  const names = [...FILES];
-  for (const folder of FOLDERS)
+  const names = [...files];
+  for (const folder of folders)
     for (const name of await readdir(join(root, folder))) names.push(`${folder}/${name}`);
   const wanted = new Set<string>();
   for (const name of names) {
@@ -174,9 +230,13 @@ async function copySources(target: string): Promise<void> {
 }
 
 /** What a program prints when it fails; empty when it does not. */
-async function quiet(program: string, args: readonly string[]): Promise<string> {
+export async function quiet(
+  program: string,
+  args: readonly string[],
+  env?: NodeJS.ProcessEnv,
+): Promise<string> {
   try {
-    await run(program, args, { maxBuffer: MAX_OUTPUT_BYTES });
+    await run(program, args, { maxBuffer: MAX_OUTPUT_BYTES, ...(env === undefined ? {} : { env }) });
     return "";
   } catch (error) {
     return outputOf(error);

@@ -21,6 +21,7 @@ import { projectRoot } from "../project-root";
 import type { ProtocolVectors } from "../protocol/protocol-vectors";
 import type { BoardIdentity } from "../sim-network";
 import { impostors } from "./impostors";
+import { type ModdableImage, linkImage } from "./moddable-image";
 import {
   type ModdableBuild,
   buildModdable,
@@ -61,10 +62,64 @@ else
     });
 
     it("our C compiles with every warning an error", async () => {
-      assert.equal(await checkModdableC(sdk, build), "");
+      assert.equal(await checkModdableC(sdk, build.generated, "linux"), "");
     });
 
-    for (const suite of ["storage", "crypto", "system", "network", "store"] as const)
+    for (const platform of ["lin", "mac"] as const)
+      it(`the simulator's image for ${platform} links`, async function () {
+        this.timeout(BUILD_MS);
+        assert.equal((await linkImage(sdk, platform)).said, "");
+      });
+
+    describe("the image for ESP32, without ESP-IDF", function () {
+      this.timeout(BUILD_MS);
+      let image: ModdableImage;
+      const made = (name: string): string => readFileSync(join(image.generated, name), "utf8");
+
+      before(async () => {
+        image = await linkImage(sdk, "esp32");
+      });
+
+      it("links, with the device's identity in it", () => {
+        assert.equal(image.said, "");
+        const resources = made("mc.resources.c");
+        for (const name of ["relay-authority.der", "device.der", "device-key.der", "device.json"])
+          assert.ok(resources.includes(name), name);
+      });
+
+      it("our C compiles for it with every warning an error", async () => {
+        assert.equal(await checkModdableC(sdk, image.generated, "esp32"), "");
+      });
+
+      it("gives ESP-IDF our settings, the last word on each, and our partitions", () => {
+        const settings = made("xsProj-esp32/sdkconfig.mc").split("\n");
+        for (const line of ownSettings()) {
+          const [name = "", value] = line.split("=");
+          const last = settings.filter((one) => one.startsWith(`${name}=`)).at(-1);
+          // mcconfig leaves nothing after the sign when it turns off what the SDK turned on.
+          assert.ok(
+            last === line || (value === "n" && last === `${name}=`),
+            `${line}, found ${String(last)}`,
+          );
+        }
+        assert.equal(
+          made("xsProj-esp32/partitions.csv"),
+          readFileSync(join(projectRoot(), SETTINGS, "partitions.csv"), "utf8"),
+        );
+      });
+
+      it("asks for the parts of ESP-IDF that our C includes", () => {
+        const parts = made("xs_idf_deps.txt").split(/[\s()]+/);
+        for (const part of ["fatfs", "sdmmc", "esp_driver_sdmmc", "vfs"])
+          assert.ok(parts.includes(part), part);
+        const flags = made("makefile")
+          .split("\n")
+          .find((line) => line.startsWith("C_FLAGS_SUBPLATFORM = "));
+        assert.match(flags ?? "", /\t-I\$\{IDF_PATH\}\/components\/esp_driver_sdspi\/include\t/);
+      });
+    });
+
+    for (const suite of ["storage", "crypto", "system", "network", "store", "medium"] as const)
       it(`the ${suite} checks pass`, async () => {
         const lines = await runSuite({ name: suite, suite, identity: peer.identity, peer: peer.peer });
         assert.ok(lines.length >= 5, "too few checks ran");
@@ -131,6 +186,35 @@ else
       await new Promise((resolve) => server.close(resolve));
     });
 
+    it("a relay is found by its name, and its certificate has to be for it", async () => {
+      const outcomeOf = async (host: string): Promise<string[]> => {
+        const { leafs, authorities } = await certificateFixtures();
+        const server = createServer(
+          {
+            key: leafs.relay.key,
+            cert: leafs.relay.certificate + authorities.relay.certificate,
+            ca: authorities.device.certificate,
+            requestCert: true,
+          },
+          (socket) => socket.on("error", () => undefined).resume(),
+        );
+        server.on("tlsClientError", () => undefined);
+        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+        const program = await ModdableProgram.start(build, {
+          name: "names",
+          suite: "connections",
+          identity: peer.identity,
+          ports: [(server.address() as AddressInfo).port],
+          host,
+        });
+        assert.equal(await program.ended, 0, program.lines.join("\n"));
+        await new Promise((resolve) => server.close(resolve));
+        return program.lines;
+      };
+      assert.deepEqual(await outcomeOf("relay.example.org"), ["outcome connected"]);
+      assert.match((await outcomeOf("other.example.org")).join("\n"), /^outcome certificate: /);
+    });
+
     it("a device keeps a blob that a client pushes through the real relay, and comes back when the relay does", async () => {
       const relay = await RealRelay.start();
       const { relayAuthority, deviceAuthority, client: identity } = await testCertificates();
@@ -186,6 +270,14 @@ else
       return program.lines.filter((line) => line.startsWith("ok "));
     }
   });
+
+const SETTINGS = "firmware/platform/moddable/esp32/sdkconfig";
+
+function ownSettings(): string[] {
+  return readFileSync(join(projectRoot(), SETTINGS, "sdkconfig.defaults"), "utf8")
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"));
+}
 
 function loadVectors(): ProtocolVectors {
   const read = (name: string): unknown =>

@@ -23,8 +23,9 @@ export class NativeFile extends Native("xs_coffer_file_destructor") {
   flush(): number {
     return native("xs_coffer_file_flush").call(this) as number;
   }
-  close(): void {
-    native("xs_coffer_file_close").call(this);
+  /** A failure when bytes that no flush covered are lost; it is closed in any case. */
+  close(): number {
+    return native("xs_coffer_file_close").call(this) as number;
   }
 }
 
@@ -66,6 +67,11 @@ export function remove(this: unknown, path: string): number {
 /** Atomic on a host's file system, never to be used on FAT. */
 export function replace(this: unknown, from: string, to: string): number {
   return native("xs_coffer_files_replace").call(this, from, to) as number;
+}
+
+/** Another card is behind the paths than before. */
+export function forgetCard(this: unknown): void {
+  native("xs_coffer_files_forgetCard").call(this);
 }
 
 /** Capacity and free bytes as two doubles. */

@@ -29,7 +29,8 @@ void xs_coffer_system_monotonicMs(xsMachine *the)
 	xsResult = xsNumber((double)(esp_timer_get_time() / 1000));
 #else
 	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (clock_gettime(CLOCK_MONOTONIC, &now) < 0)
+		xsUnknownError("no clock");
 	xsResult = xsNumber((double)now.tv_sec * 1000.0 + (double)(now.tv_nsec / 1000000));
 #endif
 }
@@ -37,7 +38,8 @@ void xs_coffer_system_monotonicMs(xsMachine *the)
 void xs_coffer_system_unixMs(xsMachine *the)
 {
 	struct timeval now;
-	gettimeofday(&now, NULL);
+	if (gettimeofday(&now, NULL) < 0)
+		xsUnknownError("no clock");
 	xsResult = xsNumber((double)now.tv_sec * 1000.0 + (double)(now.tv_usec / 1000));
 }
 
@@ -49,6 +51,17 @@ void xs_coffer_system_random(xsMachine *the)
 	xsmcGetBufferWritable(xsArg(0), &into, &length);
 #ifdef ESP_PLATFORM
 	esp_fill_random(into, length);
+#elif defined(__APPLE__)
+	{
+		enum { kMost = 256 };
+		xsUnsignedValue done = 0;
+		while (done < length) {
+			xsUnsignedValue count = (length - done < kMost) ? length - done : kMost;
+			if (getentropy((uint8_t *)into + done, count) < 0)
+				xsUnknownError("getentropy failed");
+			done += count;
+		}
+	}
 #else
 	{
 		xsUnsignedValue done = 0;

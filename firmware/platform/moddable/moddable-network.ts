@@ -36,10 +36,14 @@ export interface ModdableNetworkOptions {
   identity: DeviceIdentity;
   clock: Clock;
   timers: Timers;
+  /** Finds the IPv4 address of a name and calls back once, with undefined when there is none. Absent: addresses only. */
+  resolve?(host: string, done: (address: string | undefined) => void): void;
   /** 2048 or 4096: asked of the relay for both directions; absent: TLS's own 16384. */
   maxFragmentBytes?: number;
 }
 
+/** For a name server that never answers. */
+const RESOLVE_MS = 15_000;
 const TLS_FRAGMENT_BYTES = 16384;
 /** Header, explicit nonce and tag of a record, and 3 to spare. */
 const RECORD_OVERHEAD_BYTES = 32;
@@ -101,8 +105,8 @@ class ModdableSecureSocket implements SecureSocket {
   #untilMs = 0;
 
   constructor(own: ModdableNetworkOptions, options: SecureSocketOptions, sessions: Sessions) {
-    const { identity, clock, tcp, maxFragmentBytes } = own;
-    const { host, port } = options;
+    const { identity, clock, maxFragmentBytes } = own;
+    const { host } = options;
     this.#options = options;
     this.#timers = own.timers;
     this.#sessions = sessions;
@@ -116,12 +120,38 @@ class ModdableSecureSocket implements SecureSocket {
       maxFragmentBytes: this.#fragmentBytes,
     });
     const address = host === "localhost" ? "127.0.0.1" : host;
-    if (!isNumericAddress(address)) {
+    if (isNumericAddress(address)) this.#open(address, own);
+    else if (own.resolve) this.#find(host, own);
+    else {
       this.#fail(
         new TlsRefusal("unreachable", `${host}: names are not resolved here, give a numeric address`),
       );
-      return;
     }
+  }
+
+  #find(host: string, own: ModdableNetworkOptions): void {
+    let isOver = false;
+    const end = (address: string | undefined): void => {
+      if (isOver) return;
+      isOver = true;
+      this.#timers.clear(patience);
+      if (this.#hasFailed) return;
+      if (address !== undefined && isNumericAddress(address)) this.#open(address, own);
+      else this.#fail(new TlsRefusal("unreachable", `${host}: no address is found for this name`));
+    };
+    const patience = this.#timers.set(RESOLVE_MS, () => {
+      end(undefined);
+    });
+    try {
+      own.resolve?.(host, end);
+    } catch {
+      end(undefined);
+    }
+  }
+
+  #open(address: string, { identity, tcp, maxFragmentBytes }: ModdableNetworkOptions): void {
+    const options = this.#options;
+    const { host, port } = options;
     try {
       this.#tls = new TLSSocket({
         address,

@@ -1,48 +1,44 @@
 // SPDX-License-Identifier: MIT
 import type { Ports, Preferences } from "../../core/io";
+import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
-import { type DeviceIdentity, ModdableNetwork } from "./moddable-network";
+import { type DeviceIdentity, ModdableNetwork, type ModdableNetworkOptions } from "./moddable-network";
 import { ModdableStorage } from "./moddable-storage";
-import {
-  ModdableClock,
-  ModdableEntropy,
-  ModdableLog,
-  ModdableMemoryMeter,
-  ModdableReset,
-  ModdableTimers,
-} from "./moddable-system";
+import { ModdableEntropy, ModdableMemoryMeter, ModdableReset } from "./moddable-system";
+import type { StorageMedium } from "./storage-medium";
 
 export interface ModdablePortsOptions {
+  base: BasePorts;
   /** Coffer's folder: below the card's mount point, or of a host. */
   root: string;
+  /** What the folder is on, where that can go away. */
+  medium?: StorageMedium;
   identity: DeviceIdentity;
   tcp: TcpClass;
   preferences: Preferences;
+  resolve?: ModdableNetworkOptions["resolve"];
   maxFragmentBytes?: number;
-  print(line: string): void;
 }
 
 /** Every port on Moddable. What differs between its platforms comes in. */
 export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { root, identity, tcp, preferences, maxFragmentBytes, print } = options;
-  const clock = new ModdableClock();
-  const timers = new ModdableTimers();
+  const { base, root, medium, identity, tcp, preferences, resolve, maxFragmentBytes } = options;
+  const { clock, timers } = base;
   return {
-    clock,
-    timers,
+    ...base,
     entropy: new ModdableEntropy(),
-    log: new ModdableLog(print),
     reset: new ModdableReset(),
     preferences,
     memory: new ModdableMemoryMeter(),
-    storage: new ModdableStorage({ root, timers }),
+    storage: new ModdableStorage({ root, timers, ...(medium === undefined ? {} : { medium }) }),
     crypto: new ModdableCrypto(),
     network: new ModdableNetwork({
       tcp,
       identity,
       clock,
       timers,
+      ...(resolve === undefined ? {} : { resolve }),
       ...(maxFragmentBytes === undefined ? {} : { maxFragmentBytes }),
     }),
   };

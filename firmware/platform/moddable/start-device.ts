@@ -4,13 +4,21 @@ import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
 import type { Preferences } from "../../core/io";
+import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
+import type { ModdableNetworkOptions } from "./moddable-network";
 import { createModdablePorts } from "./moddable-ports";
+import type { StorageMedium } from "./storage-medium";
 
 export interface StartOptions {
+  base: BasePorts;
   /** Coffer's folder: below the card's mount point, or of a host. */
   root: string;
+  /** What the folder is on, where that can go away. */
+  medium?: StorageMedium;
   tcp: TcpClass;
+  /** Where names have addresses. */
+  resolve?: ModdableNetworkOptions["resolve"];
   preferences: Preferences;
   /** "esp32" or "simulator". */
   host: string;
@@ -38,12 +46,15 @@ export function startDevice(options: StartOptions): Device | undefined {
     );
     return undefined;
   }
-  const { root, tcp, preferences, host, firmwareVersion, limits } = options;
+  const { base, root, medium, tcp, resolve, preferences, host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
+    base,
     root,
+    ...(medium === undefined ? {} : { medium }),
     tcp,
+    ...(resolve === undefined ? {} : { resolve }),
     preferences,
     identity: {
       relayAuthority: resource("relay-authority.der"),
@@ -51,9 +62,6 @@ export function startDevice(options: StartOptions): Device | undefined {
       key: resource("device-key.der"),
     },
     maxFragmentBytes: MAX_FRAGMENT_BYTES,
-    print: (line) => {
-      trace(`${line}\n`);
-    },
   });
   const config = {
     name,

@@ -2,6 +2,7 @@
 /** Runs one suite on the real SDK and prints a line a case; moddable.test.ts reads them. */
 import { Device } from "../../../firmware/core/device";
 import type { Ports } from "../../../firmware/core/io";
+import { createBasePorts } from "../../../firmware/platform/moddable/base-ports";
 import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
 import {
   MEMORY_COUNTERS,
@@ -18,6 +19,7 @@ import { storageCases } from "../../conformance/storage-cases";
 import { systemCases } from "../../conformance/system-cases";
 import { runProtocolChecks } from "../../protocol/protocol-checks";
 import { argument, exit, print } from "./coffer-cli-host";
+import { mediumCases } from "./medium-checks";
 import type { ProgramConfig } from "./program-config";
 import { openCard, startUpload, storeCases } from "./store-checks";
 
@@ -33,9 +35,11 @@ function readFile(path: string): ArrayBuffer {
 const config = JSON.parse(String.fromArrayBuffer(readFile(argument(0) ?? ""))) as ProgramConfig;
 
 function portsIn(name: string): Ports {
-  const { identity, folder, device } = config;
+  const { identity, folder, device, host } = config;
+  const base = createBasePorts(print);
   createDirectory(`${folder}/${name}`);
   return createModdablePorts({
+    base,
     root: `${folder}/${name}/card`,
     identity: {
       relayAuthority: readFile(identity.relayAuthority),
@@ -43,9 +47,14 @@ function portsIn(name: string): Ports {
       key: readFile(identity.key),
     },
     tcp: CofferTcp,
+    // A name server that knows one name.
+    resolve(name, done) {
+      base.timers.set(1, () => {
+        done(name === host ? "127.0.0.1" : undefined);
+      });
+    },
     preferences: new FolderPreferences(`${folder}/${name}/flash`),
     ...(device?.maxFragmentBytes === undefined ? {} : { maxFragmentBytes: device.maxFragmentBytes }),
-    print,
   });
 }
 
@@ -63,7 +72,8 @@ async function runCases(cases: { name: string; run(ports: never): Promise<void> 
   let number = 0;
   for (const { name, run } of cases) {
     try {
-      await run({ ...portsIn(`case-${++number}`), peer: config.peer } as never);
+      const folder = `case-${++number}`;
+      await run({ ...portsIn(folder), peer: config.peer, folder: `${config.folder}/${folder}` } as never);
       report(name);
     } catch (error) {
       report(name, String(error));
@@ -118,12 +128,12 @@ async function throughput(sizeBytes: number): Promise<void> {
 }
 
 /** Tells what came of a connection to each port. */
-async function connections(serverPorts: number[]): Promise<void> {
+async function connections(serverPorts: number[], host = "127.0.0.1"): Promise<void> {
   const { network } = portsIn("connections");
   for (const port of serverPorts) {
     const outcome = await new Promise<string>((resolve) => {
       const socket = network.connect({
-        host: "127.0.0.1",
+        host,
         port,
         onReadable() {},
         onWritable() {
@@ -171,10 +181,11 @@ async function run(): Promise<void> {
   else if (suite === "system") await runCases(systemCases);
   else if (suite === "network") await runCases(networkCases);
   else if (suite === "store") await runCases(storeCases);
+  else if (suite === "medium") await runCases(mediumCases);
   else if (suite === "protocol" && vectors) {
     const { crypto } = portsIn("protocol");
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
-  } else if (suite === "connections") await connections(serverPorts ?? []);
+  } else if (suite === "connections") await connections(serverPorts ?? [], config.host);
   else if (suite === "throughput") await throughput(sizeBytes ?? 0);
   else if (suite === "device" && device) {
     runDevice(device);

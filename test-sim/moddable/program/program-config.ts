@@ -12,6 +12,7 @@ export interface ProgramConfig {
     | "network"
     | "protocol"
     | "store"
+    | "medium"
     | "connections"
     | "throughput"
     | "device";
@@ -24,6 +25,8 @@ export interface ProgramConfig {
   fuzzRounds?: number;
   /** connections: ports of 127.0.0.1, tried one after the other. */
   ports?: number[];
+  /** connections: the name of the relay, instead of its address; the only one that the name server knows. */
+  host?: string;
   /** throughput: bytes stored and read again. */
   sizeBytes?: number;
   device?: {

@@ -73,7 +73,7 @@ export function startUpload(card: Card, id: Uint8Array, sizeBytes: number): Prom
   });
 }
 
-async function put(card: Card, id: Uint8Array, bytes: Uint8Array): Promise<void> {
+export async function put(card: Card, id: Uint8Array, bytes: Uint8Array): Promise<void> {
   const { upload, readyAt, stored, room } = await startUpload(card, id, bytes.length);
   for (let at = readyAt; at < bytes.length; at += 4096) {
     await room();
@@ -82,7 +82,7 @@ async function put(card: Card, id: Uint8Array, bytes: Uint8Array): Promise<void>
   await stored;
 }
 
-function get(card: Card, id: Uint8Array): Uint8Array {
+export function get(card: Card, id: Uint8Array): Uint8Array {
   const reader = card.blobs.open(id);
   const bytes = new Uint8Array(reader.sizeBytes);
   reader.read(bytes, 0);

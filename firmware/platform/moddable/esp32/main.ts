@@ -1,18 +1,86 @@
 // SPDX-License-Identifier: MIT
-/** The device on ESP32. Wi-Fi and the clock are up when this starts (the SDK's setup/network). */
+/** The device on ESP32: the card, Wi-Fi, the clock, and then the device itself. */
 import TCP from "embedded:io/socket/tcp";
+import WiFi from "embedded:network/interface/wifi";
 import config from "mc/config";
+import { createBasePorts } from "../base-ports";
 import type { TcpClass } from "../guarded-tcp";
 import { startDevice } from "../start-device";
+import { cardBusOf, textOf } from "./board-config";
+import { SdmmcDriver } from "./coffer-card";
+import { setPowerSave } from "./coffer-radio";
 import { FlashPreferences } from "./flash-preferences";
+import { resolve } from "./name-server";
+import { RadioPower, wakingTcp } from "./radio-power";
+import { SdCard } from "./sd-card";
+import { askTime } from "./time-server";
+import { wifiCredentials } from "./wifi-credentials";
+import { type WifiClass, WifiKeeper } from "./wifi-keeper";
 
-/** The mount point of the SD card. Nothing mounts it yet: the device says that it has no card. */
-const ROOT = "/sd/coffer";
+const MOUNT_POINT = "/sd";
+const settings = config as Readonly<Record<string, unknown>>;
 
-startDevice({
-  root: ROOT,
-  tcp: TCP as unknown as TcpClass,
-  preferences: new FlashPreferences(),
-  host: "esp32",
-  firmwareVersion: String((config as { firmwareVersion?: string }).firmwareVersion),
-});
+function start(): void {
+  const base = createBasePorts((line) => {
+    trace(`${line}\n`);
+  });
+  const { clock, timers, log } = base;
+  const preferences = new FlashPreferences();
+  const formatSerial = textOf(settings, "formatCard");
+  const medium = new SdCard({
+    driver: new SdmmcDriver(),
+    path: MOUNT_POINT,
+    bus: cardBusOf(settings),
+    ...(formatSerial === undefined ? {} : { formatSerial }),
+    clock,
+    log,
+    preferences,
+  });
+  const built: { ssid?: string; password?: string } = {};
+  const ssid = textOf(settings, "ssid");
+  const password = textOf(settings, "password");
+  if (ssid !== undefined) built.ssid = ssid;
+  if (password !== undefined) built.password = password;
+  const credentials = wifiCredentials(built, preferences);
+  if (!credentials) {
+    log.write("warn", "Wi-Fi: none is known; build with mcconfig ... ssid=NAME password=SECRET");
+    return;
+  }
+  const power = new RadioPower({ setPowerSave, clock, timers });
+  const timeServer = textOf(settings, "sntp") ?? "pool.ntp.org";
+  new WifiKeeper({
+    credentials,
+    Wifi: WiFi as unknown as WifiClass,
+    askTime: (done) => {
+      askTime(timeServer, done);
+    },
+    clock,
+    timers,
+    log,
+    onReady: () => {
+      attempt(() => {
+        startDevice({
+          base,
+          root: `${MOUNT_POINT}/coffer`,
+          medium,
+          tcp: wakingTcp(TCP as unknown as TcpClass, power),
+          resolve,
+          preferences,
+          host: "esp32",
+          firmwareVersion: String(settings.firmwareVersion),
+        });
+      });
+    },
+  });
+}
+
+/** A wrong build, such as pins that are none, is said, and not said again and again by restarting. */
+function attempt(step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    trace(`coffer: ${String(error)}\n`);
+  }
+}
+
+attempt(start);
