@@ -4,6 +4,7 @@ import {
   MAX_CHANNELS,
   MAX_FRAME_BYTES,
   MAX_LISTED_BLOBS,
+  MAX_LISTED_LINES,
   MAX_LOGS,
   MAX_PAIRINGS,
   MAX_REQUESTS,
@@ -14,9 +15,11 @@ import { SECTOR_BYTES } from "../protocol/card-format";
 import { Card } from "./card";
 import { ChannelTable } from "./channel-table";
 import type { DeviceConfig } from "./device-config";
+import { DeviceLog, LEAST_LOG_BYTES } from "./device-log";
 import type { Ports, TimerHandle } from "./io";
 import { DeviceSession, pairingsOf } from "./session";
-import { countBoot, deviceStatus } from "./status";
+import { StartRecord } from "./start-record";
+import { deviceHealth, deviceStatus } from "./status";
 import { Uplink } from "./uplink";
 
 export interface DeviceOptions extends Ports {
@@ -37,15 +40,19 @@ export class Device {
   #uplink: Uplink | undefined;
   #isClosed = false;
 
-  constructor(options: DeviceOptions) {
-    const { config, host } = options;
+  constructor(given: DeviceOptions) {
+    const { config, host, clock } = given;
+    const { limits } = config;
     judge(config);
-    const bootCount = countBoot(options.preferences);
+    const log = new DeviceLog({ clock, log: given.log, keptBytes: limits.logBytes });
+    const options = { ...given, log };
+    const starts = new StartRecord(options.preferences, options.reset.reason);
+    announce(options, starts);
     const pairings = pairingsOf(options.crypto, config.pairings);
     // Online when the card is open, so that the first thing a client hears is not that there is none yet.
     const card = new Card({
       ports: options,
-      limits: config.limits,
+      limits,
       onSettled: () => {
         this.goOnline();
       },
@@ -58,26 +65,31 @@ export class Device {
       entropy: options.entropy,
       name: config.name,
       pairings,
-      maxRequests: config.limits.maxRequests,
+      maxRequests: limits.maxRequests,
     };
     const channels: ChannelTable = new ChannelTable({
       timers: options.timers,
-      log: options.log,
-      limits: config.limits,
+      log,
+      limits,
       context: {
         card,
+        log,
         timers: options.timers,
-        status: () => deviceStatus({ ports: options, config, host, bootCount, card, channels }),
+        status: () => deviceStatus({ ports: options, config, host, starts, card, channels }),
+        health: () => deviceHealth({ ports: options, starts }),
+        logLines: (from) => ({
+          start: starts.start,
+          uptimeMs: Math.floor(clock.monotonicMs()),
+          unixMs: Math.floor(clock.unixMs() ?? 0),
+          // On a board a line takes as much of the heap as a blob of a listing.
+          ...log.read(from, Math.min(MAX_LISTED_LINES, limits.listedBlobs)),
+        }),
       },
       newSession: () => new DeviceSession(session),
     });
     this.#options = options;
     this.#card = card;
     this.#channels = channels;
-    options.log.write(
-      "info",
-      `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(bootCount)} (${options.reset.reason})`,
-    );
   }
 
   /** Closes the link, keeps the progress of uploads, closes the card. */
@@ -103,6 +115,20 @@ export class Device {
   }
 }
 
+/** The first lines of a start: which it is, and how the one before ended. */
+function announce({ config, host, log }: DeviceOptions, starts: StartRecord): void {
+  const { start, reason, exception, isExceptionNew } = starts;
+  log.write(
+    "info",
+    `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(start)} (${reason})`,
+  );
+  if (isExceptionNew) log.write("warn", `start ${String(start - 1)} ended with: ${exception}`);
+  else if (reason === "exception")
+    log.write("warn", "the start before ended by itself: an exception, or no memory was left");
+  else if (reason === "watchdog")
+    log.write("warn", "the start before was ended by the watchdog: something took too long");
+}
+
 /** A wrong configuration is the builder's mistake and shows at once. */
 function judge(config: DeviceConfig): void {
   const { limits, pairings } = config;
@@ -122,6 +148,7 @@ function judge(config: DeviceConfig): void {
   within("syncBytes", limits.writeBytes, 2 ** 24);
   within("maxLogs", 1, MAX_LOGS);
   within("listedBlobs", 1, MAX_LISTED_BLOBS);
+  within("logBytes", LEAST_LOG_BYTES, 2 ** 20);
   if (limits.writeBytes % SECTOR_BYTES !== 0) throw new RangeError("writeBytes: expected a multiple of 512");
   if (pairings.length > MAX_PAIRINGS)
     throw new RangeError(`pairings: expected at most ${String(MAX_PAIRINGS)}`);

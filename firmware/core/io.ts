@@ -37,7 +37,7 @@ export interface Entropy {
 export type LogLevel = "info" | "warn";
 
 export interface Log {
-  /** One line, no secrets, at most 200 characters kept. Never throws. */
+  /** One line, no secrets, at most 200 characters kept. Never throws. The core's keeps it too (`DeviceLog`). */
   write(level: LogLevel, message: string): void;
 }
 
@@ -61,6 +61,8 @@ export interface Preferences {
 /** Memory of the JavaScript machine, bytes; undefined where the host cannot tell. */
 export interface MemoryMeter {
   read(): { usedBytes: number; peakBytes: number; limitBytes: number } | undefined;
+  /** Memory outside of it, now and at the worst moment since the start. Absent where it is no concern of the device. */
+  readSystem?(): { freeBytes: number; leastFreeBytes: number };
 }
 
 // ---------------------------------------------------------------- storage

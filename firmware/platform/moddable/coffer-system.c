@@ -82,6 +82,22 @@ void xs_coffer_system_memory(xsMachine *the)
 	memcpy(into, counters, sizeof(counters));
 }
 
+/* (into: 2 doubles): memory outside the heap of the machine, free now and at the worst moment. Linux has enough: zeros. */
+void xs_coffer_system_freeMemory(xsMachine *the)
+{
+	double counters[2] = {0, 0};
+	void *into;
+	xsUnsignedValue length;
+#ifdef ESP_PLATFORM
+	counters[0] = (double)esp_get_free_heap_size();
+	counters[1] = (double)esp_get_minimum_free_heap_size();
+#endif
+	xsmcGetBufferWritable(xsArg(0), &into, &length);
+	if (length != sizeof(counters))
+		xsRangeError("into: expected 16 bytes");
+	memcpy(into, counters, sizeof(counters));
+}
+
 /* -> 0 unknown, 1 power on, 2 software, 3 exception, 4 watchdog, 5 brownout: the numbers of the status verb */
 void xs_coffer_system_resetReason(xsMachine *the)
 {

@@ -30,6 +30,11 @@ export function readMemory(this: unknown, into: ArrayBuffer): void {
   native("xs_coffer_system_memory").call(this, into);
 }
 
+/** Free now, and at the worst moment since the start, as doubles; zeros on a host. */
+export function readFreeMemory(this: unknown, into: ArrayBuffer): void {
+  native("xs_coffer_system_freeMemory").call(this, into);
+}
+
 export function resetReason(this: unknown): number {
   return native("xs_coffer_system_resetReason").call(this) as number;
 }

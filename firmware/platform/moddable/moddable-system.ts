@@ -17,6 +17,7 @@ import {
   MemoryCounter,
   fillRandom,
   monotonicMs,
+  readFreeMemory,
   readMemory,
   resetReason,
   restart,
@@ -164,5 +165,11 @@ export class ModdableMemoryMeter implements MemoryMeter {
       peakBytes: total(MemoryCounter.slotsPeak, MemoryCounter.chunksPeak),
       limitBytes: total(MemoryCounter.slotsLimit, MemoryCounter.chunksLimit),
     };
+  }
+
+  readSystem(): { freeBytes: number; leastFreeBytes: number } {
+    const counters = new Float64Array(2);
+    readFreeMemory(counters.buffer);
+    return { freeBytes: counters[0] ?? 0, leastFreeBytes: counters[1] ?? 0 };
   }
 }
