@@ -52,6 +52,8 @@ export const ExitStatus = {
   pairingFailed: 24,
   /** The device is in safe mode: after several starts that failed it serves its status and its log only. */
   deviceInSafeMode: 25,
+  /** A device's firmware that ran on this computer ended by an exception that nobody caught. */
+  firmwareException: 26,
 
   /** No connection to the relay could be made. */
   relayUnreachable: 30,

@@ -18,7 +18,8 @@ import type { DeviceConfig } from "./device-config";
 import { DeviceLog, LEAST_LOG_BYTES } from "./device-log";
 import type { Ports, TimerHandle } from "./io";
 import { DeviceSession, pairingsOf } from "./session";
-import { StartRecord } from "./start-record";
+import { FAILED_STARTS, StartRecord } from "./start-record";
+import { StartWatch } from "./start-watch";
 import { deviceHealth, deviceStatus } from "./status";
 import { Uplink } from "./uplink";
 
@@ -31,11 +32,18 @@ export interface DeviceOptions extends Ports {
 
 /** A card that takes longer to open than this does not keep the device from the network. */
 const CARD_PATIENCE_MS = 20_000;
+/**
+ * In safe mode, for each start beyond the one that called for it, twice as long: a device whose least fails too does not
+ * wear out its flash, nor its relay.
+ */
+const SAFE_PAUSE_MS = 5000;
+const LONGEST_PAUSE_MS = 10 * 60_000;
 
 export class Device {
   readonly #options: DeviceOptions;
   readonly #card: Card;
   readonly #channels: ChannelTable;
+  readonly #watch: StartWatch;
   readonly #patience: TimerHandle;
   #uplink: Uplink | undefined;
   #isClosed = false;
@@ -49,15 +57,17 @@ export class Device {
     const starts = new StartRecord(options.preferences, options.reset.reason);
     announce(options, starts);
     const pairings = pairingsOf(options.crypto, config.pairings);
+    const { isSafe } = starts;
     // Online when the card is open, so that the first thing a client hears is not that there is none yet.
     const card = new Card({
       ports: options,
       limits,
+      isUntouched: isSafe,
       onSettled: () => {
         this.goOnline();
       },
     });
-    this.#patience = options.timers.set(CARD_PATIENCE_MS, () => {
+    this.#patience = options.timers.set(isSafe ? safePauseMs(starts) : CARD_PATIENCE_MS, () => {
       this.goOnline();
     });
     const session = {
@@ -90,11 +100,13 @@ export class Device {
     this.#options = options;
     this.#card = card;
     this.#channels = channels;
+    this.#watch = new StartWatch({ ports: options, starts });
   }
 
   /** Closes the link, keeps the progress of uploads, closes the card. */
   close(): void {
     this.#isClosed = true;
+    this.#watch.close();
     this.#options.timers.clear(this.#patience);
     this.#uplink?.close();
     this.#card.close();
@@ -109,6 +121,7 @@ export class Device {
       config,
       channels: this.#channels,
       onState: (state) => {
+        this.#watch.tell(state === "online");
         this.#options.onState?.(state);
       },
     });
@@ -117,7 +130,7 @@ export class Device {
 
 /** The first lines of a start: which it is, and how the one before ended. */
 function announce({ config, host, log }: DeviceOptions, starts: StartRecord): void {
-  const { start, reason, exception, isExceptionNew } = starts;
+  const { start, reason, exception, isExceptionNew, isSafe, failedStarts } = starts;
   log.write(
     "info",
     `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(start)} (${reason})`,
@@ -127,6 +140,13 @@ function announce({ config, host, log }: DeviceOptions, starts: StartRecord): vo
     log.write("warn", "the start before ended by itself: an exception, or no memory was left");
   else if (reason === "watchdog")
     log.write("warn", "the start before was ended by the watchdog: something took too long");
+  if (isSafe)
+    log.write("warn", `safe mode: ${String(failedStarts)} starts in a row failed; the card is left alone`);
+}
+
+function safePauseMs({ failedStarts }: StartRecord): number {
+  const beyond = failedStarts - FAILED_STARTS;
+  return beyond === 0 ? 0 : Math.min(LONGEST_PAUSE_MS, SAFE_PAUSE_MS * 2 ** Math.min(beyond, 16));
 }
 
 /** A wrong configuration is the builder's mistake and shows at once. */

@@ -50,6 +50,12 @@ export interface Reset {
   restart(): void;
 }
 
+/** What resets the device when its loop is blocked. It watches from the first call on. */
+export interface Watchdog {
+  /** Unless the next call comes within so many milliseconds the device is reset, with reason "watchdog". */
+  feed(withinMs: number): void;
+}
+
 /** Non-volatile settings in the board's own flash, not on the card. Keys: 1..15 characters of [a-z0-9]. */
 export interface Preferences {
   /** At most 1024 bytes, or undefined when never set. */
@@ -222,6 +228,8 @@ export interface Ports {
   entropy: Entropy;
   log: Log;
   reset: Reset;
+  /** Absent where somebody else watches, or nobody: a process on a computer. */
+  watchdog?: Watchdog;
   preferences: Preferences;
   memory: MemoryMeter;
   storage: Storage;

@@ -9,7 +9,7 @@
 import { MAX_LINE_BYTES } from "../protocol/limits";
 import { fitText } from "../protocol/message";
 import { decodeUtf8, encodeUtf8 } from "../protocol/utf8";
-import type { Preferences, ResetReason } from "./io";
+import type { Ports, Preferences, ResetReason } from "./io";
 import { logText } from "./log-text";
 
 /** u32 starts, u32 exceptions, u32 watchdogs, u8 starts in a row that have not held; of an older firmware the first only. */
@@ -86,6 +86,12 @@ export class StartRecord {
     bytes[12] = failed;
     attemptSet(this.#preferences, STARTS_KEY, bytes);
   }
+}
+
+/** Of a platform, with what nobody caught: said, and kept for the next start. What comes then is up to the platform. */
+export function reportException(ports: Pick<Ports, "log" | "preferences">, error: unknown): void {
+  ports.log.write("warn", `uncaught: ${exceptionText(error)}`);
+  keepException(ports.preferences, error);
 }
 
 /** For the next start: this one is about to end because of `error`. Uses no state but the flash. Never throws. */

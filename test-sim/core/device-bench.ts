@@ -17,6 +17,7 @@ import type {
   ResetReason,
   SecureSocket,
   SecureSocketOptions,
+  Watchdog,
 } from "../../firmware/core/io";
 import { nodeCrypto } from "../../firmware/platform/node/node-crypto";
 import { FRAME_HEADER_BYTES, FrameType, encodeFrame, readFrameHeader } from "../../firmware/protocol/frame";
@@ -148,6 +149,7 @@ export interface DeviceBenchOptions {
   /** What the device keeps from start to start; without: nothing. */
   preferences?: Preferences;
   resetReason?: ResetReason;
+  watchdog?: Watchdog;
 }
 
 export const SECRET = new Uint8Array(32).fill(7);
@@ -196,6 +198,7 @@ export class DeviceBench {
           this.restarts++;
         },
       },
+      ...(options.watchdog ? { watchdog: options.watchdog } : {}),
       preferences: options.preferences ?? new MemoryPreferences(),
       memory: { read: () => undefined },
       storage: this.simCard,

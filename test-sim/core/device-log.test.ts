@@ -246,7 +246,7 @@ describe("deviceLog of a device", () => {
     const hex = Buffer.from(SECRET).toString("hex");
     const bench = online();
     const client = ClientBench.paired(bench, 1);
-    const { openFile } = bench.simCard;
+    const openFile = bench.simCard.openFile.bind(bench.simCard);
     bench.simCard.openFile = () => {
       throw new StorageError("io", `while holding ${hex} and ${Buffer.from(SECRET).toString("base64")}`);
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** `coffer device log` and what `coffer status` tells of a device's starts, with the real relay and real devices. */
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { readFile, readdir } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ExitStatus } from "../../host-tools/exit-status";
 import { World } from "./world";
@@ -81,6 +81,60 @@ for (const host of ["node", "board"] as const)
       equal((await world.coffer(["device", "log", "cam2"])).status, ExitStatus.deviceOffline);
     });
   });
+
+describe("a device whose firmware failed", function () {
+  this.timeout(120_000);
+  let world: World;
+
+  before(async () => {
+    world = await World.create();
+    await world.startRelay();
+  });
+  after(() => world.close());
+
+  it("ends with a status of its own, and tells of it when it is there again", async () => {
+    const folder = world.path("card-cam1");
+    await mkdir(folder);
+    const script = "setTimeout(() => { throw new TypeError('a fault for tests') }, 3000)";
+    const failing = world.spawn(["node", folder, "--as", "cam1"], {
+      environment: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` },
+    });
+    const { status, stderr } = await failing.finished();
+    equal(status, ExitStatus.firmwareException, stderr);
+    match(stderr, /error: the firmware of cam1 ended by an exception: TypeError: a fault for tests/);
+    match(stderr, /hint: /);
+    const node = await world.startNode("cam1", folder);
+    const records = await world.json<DeviceLine>(["status", "--device", "cam1"]);
+    const device = records.find(({ kind }) => kind === "device");
+    deepEqual([device?.resetReason, device?.exceptions, device?.isSafe], ["exception", 1, false]);
+    match(
+      (await world.coffer(["status"])).stderr,
+      /^cam1: 1 uncaught exception and 0 watchdog resets so far; the last kept one ended start 1: TypeError/m,
+    );
+    match(await world.succeed(["device", "log", "cam1"]), /warn {2}start 1 ended with: TypeError: a fault/);
+    await node.kill("SIGTERM");
+  });
+
+  it("is in safe mode after five such starts: the status says so, why, and what to do", async () => {
+    const folder = world.path("card-cam2");
+    await mkdir(folder);
+    const kept = {
+      boots: Buffer.from([0, 0, 0, 40, 0, 0, 0, 9, 0, 0, 0, 0, 5]).toString("base64"),
+      exception: Buffer.from("\0\0\0\x28TypeError: broken").toString("base64"),
+    };
+    await writeFile(join(folder, "preferences.json"), JSON.stringify(kept));
+    await world.startNode("cam2", folder);
+    const shown = await world.coffer(["status", "--device", "cam2"]);
+    equal(shown.status, ExitStatus.deviceInSafeMode);
+    match(shown.stdout, /^cam2 +safe mode +/m);
+    match(shown.stderr, /cam2 is in safe mode after 5 starts that failed: .*TypeError: broken/);
+    match(shown.stderr, /switch it off and on/);
+    match(await world.succeed(["device", "log", "cam2"]), /warn {2}safe mode: 5 starts in a row failed/);
+    const refused = await world.coffer(["ls", "--device", "cam2"]);
+    equal(refused.status, ExitStatus.deviceInSafeMode, refused.stderr);
+    deepEqual(await readdir(join(folder, "card")), []);
+  });
+});
 
 /** Pieces of every key and secret below a folder, as they would read in a text. */
 async function secretsOf(folder: string): Promise<string[]> {

@@ -42,3 +42,8 @@ export function resetReason(this: unknown): number {
 export function restart(this: unknown): void {
   native("xs_coffer_system_restart").call(this);
 }
+
+/** Resets an ESP32 unless it comes again within so many milliseconds; on a host it watches nothing. */
+export function feedWatchdog(this: unknown, withinMs: number): void {
+  native("xs_coffer_system_feedWatchdog").call(this, withinMs);
+}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Ports, Preferences } from "../../core/io";
+import type { Ports, Preferences, Watchdog } from "../../core/io";
 import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
 import { type DeviceIdentity, ModdableNetwork } from "./moddable-network";
@@ -19,13 +19,15 @@ export interface ModdablePortsOptions {
   identity: DeviceIdentity;
   tcp: TcpClass;
   preferences: Preferences;
+  /** Of the hardware; a host has none. */
+  watchdog?: Watchdog;
   maxFragmentBytes?: number;
   print(line: string): void;
 }
 
 /** Every port on Moddable. What differs between its platforms comes in. */
 export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { root, identity, tcp, preferences, maxFragmentBytes, print } = options;
+  const { root, identity, tcp, preferences, watchdog, maxFragmentBytes, print } = options;
   const clock = new ModdableClock();
   const timers = new ModdableTimers();
   return {
@@ -34,6 +36,7 @@ export function createModdablePorts(options: ModdablePortsOptions): Ports {
     entropy: new ModdableEntropy(),
     log: new ModdableLog(print),
     reset: new ModdableReset(),
+    ...(watchdog ? { watchdog } : {}),
     preferences,
     memory: new ModdableMemoryMeter(),
     storage: new ModdableStorage({ root, timers }),

@@ -11,10 +11,12 @@ import type {
   ResetReason,
   TimerHandle,
   Timers,
+  Watchdog,
 } from "../../core/io";
 import {
   MEMORY_COUNTERS,
   MemoryCounter,
+  feedWatchdog,
   fillRandom,
   monotonicMs,
   readFreeMemory,
@@ -149,6 +151,13 @@ export class ModdableReset implements Reset {
 
   restart(): void {
     restart();
+  }
+}
+
+/** Of an ESP32. */
+export class ModdableWatchdog implements Watchdog {
+  feed(withinMs: number): void {
+    feedWatchdog(withinMs);
   }
 }
 

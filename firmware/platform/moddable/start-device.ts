@@ -3,7 +3,8 @@
 import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
-import type { Preferences } from "../../core/io";
+import type { Preferences, Watchdog } from "../../core/io";
+import { installAbortHook } from "./abort-hook";
 import type { TcpClass } from "./guarded-tcp";
 import { createModdablePorts } from "./moddable-ports";
 
@@ -12,6 +13,8 @@ export interface StartOptions {
   root: string;
   tcp: TcpClass;
   preferences: Preferences;
+  /** Of the hardware; a host has none. */
+  watchdog?: Watchdog;
   /** "esp32" or "simulator". */
   host: string;
   firmwareVersion: string;
@@ -38,13 +41,14 @@ export function startDevice(options: StartOptions): Device | undefined {
     );
     return undefined;
   }
-  const { root, tcp, preferences, host, firmwareVersion, limits } = options;
+  const { root, tcp, preferences, watchdog, host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
     root,
     tcp,
     preferences,
+    ...(watchdog ? { watchdog } : {}),
     identity: {
       relayAuthority: resource("relay-authority.der"),
       certificate: resource("device.der"),
@@ -55,6 +59,7 @@ export function startDevice(options: StartOptions): Device | undefined {
       trace(`${line}\n`);
     },
   });
+  installAbortHook(ports);
   const config = {
     name,
     relay,

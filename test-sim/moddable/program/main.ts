@@ -2,6 +2,7 @@
 /** Runs one suite on the real SDK and prints a line a case; moddable.test.ts reads them. */
 import { Device } from "../../../firmware/core/device";
 import type { Ports } from "../../../firmware/core/io";
+import { installAbortHook } from "../../../firmware/platform/moddable/abort-hook";
 import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
 import {
   MEMORY_COUNTERS,
@@ -142,7 +143,8 @@ async function connections(serverPorts: number[]): Promise<void> {
 
 function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
   const ports = portsIn("device");
-  const { name, relay, limits, pairingSecret } = device;
+  const { name, relay, limits, pairingSecret, failAfterMs } = device;
+  installAbortHook(ports);
   new Device({
     ...ports,
     config: { name, relay, limits, firmwareVersion: "0.1.0", pairings: [Uint8Array.fromHex(pairingSecret)] },
@@ -151,6 +153,10 @@ function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
       print(`state ${state}`);
     },
   });
+  if (failAfterMs !== undefined)
+    ports.timers.set(failAfterMs, () => {
+      throw new TypeError("a fault for tests");
+    });
   const tell = (): void => {
     print(`memory ${memory()}`);
     ports.timers.set(1000, tell);

@@ -3,6 +3,7 @@
 import TCP from "embedded:io/socket/tcp";
 import config from "mc/config";
 import type { TcpClass } from "../guarded-tcp";
+import { ModdableWatchdog } from "../moddable-system";
 import { startDevice } from "../start-device";
 import { FlashPreferences } from "./flash-preferences";
 
@@ -13,6 +14,7 @@ startDevice({
   root: ROOT,
   tcp: TCP as unknown as TcpClass,
   preferences: new FlashPreferences(),
+  watchdog: new ModdableWatchdog(),
   host: "esp32",
   firmwareVersion: String((config as { firmwareVersion?: string }).firmwareVersion),
 });
