@@ -98,7 +98,8 @@ async function examine(
       };
       const { cause: _cause, ...health } = (await device.health()) ?? { cause: 0 };
       Object.assign(told, health);
-      return told.isSafe === true ? { ...told, problem: describeRefusal(safeMode(told)) } : told;
+      const refusal = told.isSafe === true ? safeMode(told) : cardProblem(told);
+      return refusal === undefined ? told : { ...told, problem: describeRefusal(refusal) };
     } finally {
       await device.close();
     }
@@ -111,6 +112,40 @@ async function examine(
 function nameOf<Name extends string>(table: Readonly<Record<Name, number>>, value: number): Name | undefined {
   return (Object.keys(table) as Name[]).find((name) => table[name] === value);
 }
+
+/** What a device says of its card when that is not well. */
+function cardProblem({ name, card }: DeviceRecord): Refusal | undefined {
+  const known = card === undefined ? undefined : cardProblems[card];
+  if (known === undefined) return undefined;
+  const [kind, what, hint] = known;
+  return new Refusal(kind, `${name} ${what}`, { hint });
+}
+
+const cardProblems: Partial<
+  Record<keyof typeof CardState, readonly ["cardFull" | "cardFailed", string, string]>
+> = {
+  none: ["cardFailed", "has no card", "Put a card into the device."],
+  full: [
+    "cardFull",
+    "has no room left on its card",
+    "Free some space with `coffer rm` and `coffer prune`, or put in a larger card.",
+  ],
+  readOnly: [
+    "cardFailed",
+    "cannot write to its card",
+    "Check the lock switch of the card; an old card may have become read-only for good.",
+  ],
+  failed: [
+    "cardFailed",
+    "cannot read or write its card",
+    "`coffer device log NAME` tells more. Check the card, and replace it if the error stays.",
+  ],
+  foreign: [
+    "cardFailed",
+    "leaves its card alone, because Coffer's folder on it holds files of somebody else",
+    "Empty that folder, or put in another card.",
+  ],
+};
 
 function safeMode({ name, failedStarts = 0, resetReason, exception = "" }: DeviceRecord): Refusal {
   const cause =
@@ -147,7 +182,7 @@ function print(output: Output, relay: RelayRecord, devices: readonly DeviceRecor
     const { problem, exceptions = 0, watchdogs = 0 } = device;
     if (problem !== undefined) {
       output.warn(problem.error.startsWith(device.name) ? problem.error : `${device.name}: ${problem.error}`);
-      if (device.isSafe === true && problem.hint !== undefined) output.note(problem.hint);
+      if (device.uptimeSeconds !== undefined && problem.hint !== undefined) output.note(problem.hint);
     } else if (exceptions + watchdogs > 0) output.note(failuresOf(device));
   }
 }

@@ -36,7 +36,10 @@ describe("a long history, from the command line", function () {
     const listed = await world.succeed(["ls", ...cam1], { home });
     equal(listed.trim().split("\n").length, CHANGES);
     match(await world.succeed(["verify", ...cam1], { home }), /whole|no damage/i);
-    const [first, second] = [await world.json(["log", ...cam1]), await world.json(["log", ...cam1], { home })];
+    const [first, second] = [
+      await world.json(["log", ...cam1]),
+      await world.json(["log", ...cam1], { home }),
+    ];
     equal(first.length, CHANGES);
     deepEqual(second, first);
   });

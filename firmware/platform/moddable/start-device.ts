@@ -4,6 +4,7 @@ import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
 import type { Preferences, Watchdog } from "../../core/io";
+import { messageOf } from "../../core/refusal";
 import { installAbortHook } from "./abort-hook";
 import type { TcpClass } from "./guarded-tcp";
 import { createModdablePorts } from "./moddable-ports";
@@ -41,6 +42,18 @@ export function startDevice(options: StartOptions): Device | undefined {
     );
     return undefined;
   }
+  try {
+    return assemble(options);
+  } catch (error) {
+    // Restarting would not help: files of the image that make no sense stay as they are.
+    trace(
+      `coffer: this image cannot run (${messageOf(error)}): make its files anew with "coffer device add NAME" and build again\n`,
+    );
+    return undefined;
+  }
+}
+
+function assemble(options: StartOptions): Device {
   const { root, tcp, preferences, watchdog, host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
