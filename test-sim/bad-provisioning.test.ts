@@ -100,7 +100,9 @@ describe("a device that was set up wrong", function () {
 
   it("says that its clock is not set, and that certificates cannot be judged", async () => {
     const board = newBoard({ virtualTime: true });
-    (board.time as VirtualTime).unixStartMs = undefined;
+    const { time } = board;
+    assert.ok(time instanceof VirtualTime);
+    time.unixStartMs = undefined;
     await board.boot();
     await board.advance(1000);
     assert.ok(board.logLines.some((said) => said.includes("uplink: the clock is not set")));
