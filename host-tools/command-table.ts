@@ -132,7 +132,7 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     command: "device <action>",
-    describe: "Add, list and remove devices",
+    describe: "Add, list and remove devices; show the log of one",
     load: async () => forgetTypes((await import("./commands/device")).command),
   },
   {

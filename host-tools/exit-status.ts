@@ -50,6 +50,10 @@ export const ExitStatus = {
   deviceLocked: 23,
   /** The device and this computer do not share the pairing secret. */
   pairingFailed: 24,
+  /** The device is in safe mode: after several starts that failed it serves its status and its log only. */
+  deviceInSafeMode: 25,
+  /** A device's firmware that ran on this computer ended by an exception that nobody caught. */
+  firmwareException: 26,
 
   /** No connection to the relay could be made. */
   relayUnreachable: 30,

@@ -68,7 +68,7 @@ export async function openRepository(options: OpenOptions): Promise<OpenedReposi
 }
 
 /** A connection to each device, or none at all when one of them cannot be reached. */
-async function connectDevices(options: OpenOptions): Promise<DeviceClient[]> {
+export async function connectDevices(options: ConnectOptions): Promise<DeviceClient[]> {
   await requireOnline(options);
   const attempts = await Promise.allSettled(options.devices.map((name) => connectDevice(options, name)));
   const connected = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));

@@ -4,7 +4,7 @@
  * callbacks into events (firmware/platform/xs-board/host-protocol.ts). One host a life of the board: with the power
  * everything it holds is gone.
  */
-import type { Ports } from "../firmware/core/io";
+import type { Ports, Watchdog } from "../firmware/core/io";
 import { HostEvent, HostOp } from "../firmware/platform/xs-board/host-protocol";
 import { BoardCryptoHost } from "./board-host-crypto";
 import { BoardNetworkHost } from "./board-host-network";
@@ -15,7 +15,10 @@ import { asRefusal } from "./host-refusal";
 import type { XsEvent } from "./xs-machine";
 
 /** What the board is made of; log and memory are the machine's own. */
-export type BoardParts = Omit<Ports, "log" | "memory"> & { onState: (state: string) => void };
+export type BoardParts = Omit<Ports, "log" | "memory" | "watchdog"> & {
+  watchdog: Watchdog;
+  onState: (state: string) => void;
+};
 
 const NOTHING = new Uint8Array(0);
 
@@ -79,6 +82,9 @@ export class BoardHost {
       case HostOp.restart:
         reset.restart();
         return new Promise(() => undefined); // the board is gone before it could see an answer
+      case HostOp.feedWatchdog:
+        this.#parts.watchdog.feed(request.f64());
+        return NOTHING;
       case HostOp.getPreference: {
         const value = preferences.get(request.text());
         return value === undefined ? NOTHING : Buffer.concat([Uint8Array.of(1), value]);

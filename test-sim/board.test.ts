@@ -79,6 +79,22 @@ describe("Board", function () {
     assert.equal(board.exit, undefined);
   });
 
+  it("tells a client what it said since its start, and how it started before", async () => {
+    const board = newBoard();
+    await board.boot();
+    await until("online", () => board.isOnline);
+    await board.reset();
+    await until("online", () => board.isOnline);
+    const client = await newClient();
+    const { start, lines } = await client.deviceLog(0);
+    assert.equal(start, 2);
+    assert.match(lines[0]?.text ?? "", /^device cam1 .* on xs-board, start 2 \(software\)$/);
+    assert.ok(lines.some(({ text }) => text === "card: ready"));
+    assert.ok(lines.some(({ text }) => text.startsWith("uplink: online at 127.0.0.1:")));
+    const health = await client.health();
+    assert.deepEqual([health?.isSafe, health?.exceptions, health?.exception], [false, 0, ""]);
+  });
+
   it("stores a blob and gives it back, in the memory of an ESP32", async () => {
     const board = newBoard();
     await board.boot();

@@ -8,7 +8,15 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { BOARD_LIMITS, type DeviceLimits, type RelayAddress } from "../firmware/core/device-config";
-import type { Discovery, Entropy, FoundRelay, LogLevel, Preferences, ResetReason } from "../firmware/core/io";
+import type {
+  Discovery,
+  Entropy,
+  FoundRelay,
+  LogLevel,
+  Preferences,
+  ResetReason,
+  TimerHandle,
+} from "../firmware/core/io";
 import { FilePreferences } from "../firmware/platform/node/file-preferences";
 import { nodeCrypto, nodeEntropy } from "../firmware/platform/node/node-crypto";
 import { BoardHost } from "./board-host";
@@ -86,6 +94,7 @@ export class Board {
   #machine: XsMachine | undefined;
   #host: BoardHost | undefined;
   #reason: ResetReason = "powerOn";
+  #watchdog: TimerHandle | undefined;
 
   constructor(options: BoardOptions) {
     const { name, seed, cardFolder } = options;
@@ -147,7 +156,7 @@ export class Board {
     });
     this.#machine = machine;
     void machine.exited.then((exit) => {
-      if (this.#machine !== machine) return;
+      if (this.#machine !== machine || this.exit !== undefined) return;
       this.exit = exit;
       if (exit.reason === "powerCut") return;
       this.#stopParts();
@@ -175,7 +184,8 @@ export class Board {
   async advance(ms: number): Promise<void> {
     if (!(this.time instanceof VirtualTime)) throw new Error(`the board ${this.name} runs in real time`);
     await this.time.advance(ms, async () => {
-      if (this.isRunning) await this.#machine?.idle();
+      // An end in between is told by `exit`; a restart goes on with the next timer.
+      if (this.isRunning) await this.#machine?.idle().catch(() => undefined);
     });
   }
 
@@ -201,7 +211,23 @@ export class Board {
     if (this.#machine === machine) this.exit = exit;
   }
 
+  /** As the hardware's: whatever the firmware is doing, it is over. */
+  async #bark(withinMs: number): Promise<void> {
+    const machine = this.#machine;
+    if (machine === undefined || this.exit !== undefined) return;
+    const text = `the watchdog was not fed for ${String(withinMs)} ms`;
+    this.exit = { reason: "watchdog", text };
+    this.#reason = "watchdog";
+    this.#stopParts();
+    this.card.cutPower();
+    const { counters } = await machine.kill();
+    if (this.#machine !== machine) return;
+    this.exit = { reason: "watchdog", text, ...(counters ? { counters } : {}) };
+    this.#options.onExit?.(this.exit);
+  }
+
   #stopParts(): void {
+    this.#watchdog = undefined;
     this.#host?.off();
     this.isOnline = false;
     this.#network.drop();
@@ -221,6 +247,12 @@ export class Board {
       onState: (state: string) => {
         this.isOnline = state === "online";
         this.#options.onState?.(this.isOnline ? "online" : "offline");
+      },
+      watchdog: {
+        feed: (withinMs: number) => {
+          if (this.#watchdog !== undefined) this.time.clear(this.#watchdog);
+          this.#watchdog = this.time.set(withinMs, () => void this.#bark(withinMs));
+        },
       },
       reset: {
         reason: this.#reason,

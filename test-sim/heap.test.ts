@@ -98,6 +98,8 @@ describe("the heap of a board", function () {
       client.logSkip(short, 1000, NO_ENTRY, randomBytes(3 * KIB)),
       client.delete(stored.map((blob) => blob.id)),
       client.status(),
+      client.health(),
+      ...everyChannel(() => client.deviceLog(0)),
     ]);
     assert.ok((await client.logTrim(long, 0, head)) > 0);
     assert.equal((await client.logHead(short)).count, 1001);

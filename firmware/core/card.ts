@@ -21,6 +21,8 @@ import { UploadTable } from "./upload-table";
 export interface CardOptions {
   ports: Pick<Ports, "storage" | "crypto" | "entropy" | "timers" | "log">;
   limits: DeviceLimits;
+  /** Safe mode: it is neither opened nor read nor written. */
+  isUntouched?: boolean;
   /** The first attempt to open it has ended, either way. */
   onSettled?(): void;
 }
@@ -58,6 +60,7 @@ export class Card {
 
   constructor(options: CardOptions) {
     this.#options = options;
+    if (options.isUntouched === true) return;
     this.#retry = options.ports.timers.set(0, () => {
       this.open();
     });
@@ -92,6 +95,7 @@ export class Card {
 
   /** Zeros while there is no card. */
   space(): { capacityBytes: number; freeBytes: number } {
+    if (this.#options.isUntouched === true) return { capacityBytes: 0, freeBytes: 0 };
     try {
       return this.#options.ports.storage.space();
     } catch {
@@ -119,6 +123,11 @@ export class Card {
 
   private usable(): Stores {
     if (this.#stores) return this.#stores;
+    if (this.#options.isUntouched === true)
+      throw new Refusal(
+        FailureCode.safeMode,
+        "in safe mode after starts that failed: the card is left alone",
+      );
     const [code, text] = REFUSALS[this.#state] ?? [FailureCode.noCard, "the card is being opened; try again"];
     throw new Refusal(code, text);
   }

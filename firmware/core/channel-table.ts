@@ -25,6 +25,12 @@ export interface ChannelTableOptions {
   newSession(): DeviceSession;
 }
 
+/** "authentication": the table of reasons read backwards. */
+function reasonName(reason: number): string {
+  const names = Object.keys(CloseReason) as (keyof typeof CloseReason)[];
+  return names.find((name) => CloseReason[name] === reason) ?? String(reason);
+}
+
 /** A client has to leave room for an answer and for its own half-window rule. */
 const LEAST_WINDOW_BYTES = 2 * MIN_MAX_FRAME_BYTES;
 
@@ -97,7 +103,7 @@ export class ChannelTable {
   channelClosed(channel: Channel, reason: number): void {
     this.forget(channel.number);
     if (reason === CloseReason.done) return;
-    this.#options.log.write("warn", `channel: closed ${channel.peer}, reason ${String(reason)}`);
+    this.#options.log.write("warn", `channel: closed ${channel.peer}: ${reasonName(reason)}`);
   }
 
   /** A frame of each channel in turn, until none has anything that it may send. */

@@ -31,6 +31,8 @@ export interface DeviceLimits {
   maxLogs: number;
   /** Blobs in one page of a listing, 1..MAX_LISTED_BLOBS: on a board each takes ten slots of the heap. */
   listedBlobs: number;
+  /** Kept of what the device says of itself, bytes: a line takes some 70. */
+  logBytes: number;
   /** Blob size the device likes best, bytes: clients make packs of about this size. */
   preferredBlobBytes: number;
 }
@@ -49,6 +51,7 @@ export const BOARD_LIMITS: DeviceLimits = {
   flushProgress: true,
   maxLogs: 8,
   listedBlobs: 12,
+  logBytes: 2048,
   preferredBlobBytes: 4 * 1024 * 1024,
 };
 
@@ -63,6 +66,7 @@ export const HOST_LIMITS: DeviceLimits = {
   flushProgress: false,
   maxLogs: MAX_LOGS,
   listedBlobs: MAX_LISTED_BLOBS,
+  logBytes: 64 * 1024,
   preferredBlobBytes: 8 * 1024 * 1024,
 };
 

@@ -4,6 +4,7 @@ import {
   MAX_CHANNELS,
   MAX_FRAME_BYTES,
   MAX_LISTED_BLOBS,
+  MAX_LISTED_LINES,
   MAX_LOGS,
   MAX_PAIRINGS,
   MAX_REQUESTS,
@@ -14,9 +15,12 @@ import { SECTOR_BYTES } from "../protocol/card-format";
 import { Card } from "./card";
 import { ChannelTable } from "./channel-table";
 import type { DeviceConfig } from "./device-config";
+import { DeviceLog, LEAST_LOG_BYTES } from "./device-log";
 import type { Ports, TimerHandle } from "./io";
 import { DeviceSession, pairingsOf } from "./session";
-import { countBoot, deviceStatus } from "./status";
+import { FAILED_STARTS, StartRecord } from "./start-record";
+import { StartWatch } from "./start-watch";
+import { deviceHealth, deviceStatus } from "./status";
 import { Uplink } from "./uplink";
 
 export interface DeviceOptions extends Ports {
@@ -28,29 +32,42 @@ export interface DeviceOptions extends Ports {
 
 /** A card that takes longer to open than this does not keep the device from the network. */
 const CARD_PATIENCE_MS = 20_000;
+/**
+ * In safe mode, for each start beyond the one that called for it, twice as long: a device whose least fails too does not
+ * wear out its flash, nor its relay.
+ */
+const SAFE_PAUSE_MS = 5000;
+const LONGEST_PAUSE_MS = 10 * 60_000;
 
 export class Device {
   readonly #options: DeviceOptions;
   readonly #card: Card;
   readonly #channels: ChannelTable;
+  readonly #watch: StartWatch;
   readonly #patience: TimerHandle;
   #uplink: Uplink | undefined;
   #isClosed = false;
 
-  constructor(options: DeviceOptions) {
-    const { config, host } = options;
+  constructor(given: DeviceOptions) {
+    const { config, host, clock } = given;
+    const { limits } = config;
     judge(config);
-    const bootCount = countBoot(options.preferences);
+    const log = new DeviceLog({ clock, log: given.log, keptBytes: limits.logBytes });
+    const options = { ...given, log };
+    const starts = new StartRecord(options.preferences, options.reset.reason);
+    announce(options, starts);
     const pairings = pairingsOf(options.crypto, config.pairings);
+    const { isSafe } = starts;
     // Online when the card is open, so that the first thing a client hears is not that there is none yet.
     const card = new Card({
       ports: options,
-      limits: config.limits,
+      limits,
+      isUntouched: isSafe,
       onSettled: () => {
         this.goOnline();
       },
     });
-    this.#patience = options.timers.set(CARD_PATIENCE_MS, () => {
+    this.#patience = options.timers.set(isSafe ? safePauseMs(starts) : CARD_PATIENCE_MS, () => {
       this.goOnline();
     });
     const session = {
@@ -58,31 +75,38 @@ export class Device {
       entropy: options.entropy,
       name: config.name,
       pairings,
-      maxRequests: config.limits.maxRequests,
+      maxRequests: limits.maxRequests,
     };
     const channels: ChannelTable = new ChannelTable({
       timers: options.timers,
-      log: options.log,
-      limits: config.limits,
+      log,
+      limits,
       context: {
         card,
+        log,
         timers: options.timers,
-        status: () => deviceStatus({ ports: options, config, host, bootCount, card, channels }),
+        status: () => deviceStatus({ ports: options, config, host, starts, card, channels }),
+        health: () => deviceHealth({ ports: options, starts }),
+        logLines: (from) => ({
+          start: starts.start,
+          uptimeMs: Math.floor(clock.monotonicMs()),
+          unixMs: Math.floor(clock.unixMs() ?? 0),
+          // On a board a line takes as much of the heap as a blob of a listing.
+          ...log.read(from, Math.min(MAX_LISTED_LINES, limits.listedBlobs)),
+        }),
       },
       newSession: () => new DeviceSession(session),
     });
     this.#options = options;
     this.#card = card;
     this.#channels = channels;
-    options.log.write(
-      "info",
-      `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(bootCount)} (${options.reset.reason})`,
-    );
+    this.#watch = new StartWatch({ ports: options, starts });
   }
 
   /** Closes the link, keeps the progress of uploads, closes the card. */
   close(): void {
     this.#isClosed = true;
+    this.#watch.close();
     this.#options.timers.clear(this.#patience);
     this.#uplink?.close();
     this.#card.close();
@@ -97,10 +121,32 @@ export class Device {
       config,
       channels: this.#channels,
       onState: (state) => {
+        this.#watch.tell(state === "online");
         this.#options.onState?.(state);
       },
     });
   }
+}
+
+/** The first lines of a start: which it is, and how the one before ended. */
+function announce({ config, host, log }: DeviceOptions, starts: StartRecord): void {
+  const { start, reason, exception, isExceptionNew, isSafe, failedStarts } = starts;
+  log.write(
+    "info",
+    `device ${config.name} ${config.firmwareVersion} on ${host}, start ${String(start)} (${reason})`,
+  );
+  if (isExceptionNew) log.write("warn", `start ${String(start - 1)} ended with: ${exception}`);
+  else if (reason === "exception")
+    log.write("warn", "the start before ended by itself: an exception, or no memory was left");
+  else if (reason === "watchdog")
+    log.write("warn", "the start before was ended by the watchdog: something took too long");
+  if (isSafe)
+    log.write("warn", `safe mode: ${String(failedStarts)} starts in a row failed; the card is left alone`);
+}
+
+function safePauseMs({ failedStarts }: StartRecord): number {
+  const beyond = failedStarts - FAILED_STARTS;
+  return beyond === 0 ? 0 : Math.min(LONGEST_PAUSE_MS, SAFE_PAUSE_MS * 2 ** Math.min(beyond, 16));
 }
 
 /** A wrong configuration is the builder's mistake and shows at once. */
@@ -122,6 +168,7 @@ function judge(config: DeviceConfig): void {
   within("syncBytes", limits.writeBytes, 2 ** 24);
   within("maxLogs", 1, MAX_LOGS);
   within("listedBlobs", 1, MAX_LISTED_BLOBS);
+  within("logBytes", LEAST_LOG_BYTES, 2 ** 20);
   if (limits.writeBytes % SECTOR_BYTES !== 0) throw new RangeError("writeBytes: expected a multiple of 512");
   if (pairings.length > MAX_PAIRINGS)
     throw new RangeError(`pairings: expected at most ${String(MAX_PAIRINGS)}`);

@@ -37,7 +37,7 @@ export interface Entropy {
 export type LogLevel = "info" | "warn";
 
 export interface Log {
-  /** One line, no secrets, at most 200 characters kept. Never throws. */
+  /** One line, no secrets, at most 200 characters kept. Never throws. The core's keeps it too (`DeviceLog`). */
   write(level: LogLevel, message: string): void;
 }
 
@@ -48,6 +48,12 @@ export interface Reset {
   readonly reason: ResetReason;
   /** Restarts the device; on hosts that cannot restart, ends the process. */
   restart(): void;
+}
+
+/** What resets the device when its loop is blocked. It watches from the first call on. */
+export interface Watchdog {
+  /** Unless the next call comes within so many milliseconds the device is reset, with reason "watchdog". */
+  feed(withinMs: number): void;
 }
 
 /** Non-volatile settings in the board's own flash, not on the card. Keys: 1..15 characters of [a-z0-9]. */
@@ -61,6 +67,8 @@ export interface Preferences {
 /** Memory of the JavaScript machine, bytes; undefined where the host cannot tell. */
 export interface MemoryMeter {
   read(): { usedBytes: number; peakBytes: number; limitBytes: number } | undefined;
+  /** Memory outside of it, now and at the worst moment since the start. Absent where it is no concern of the device. */
+  readSystem?(): { freeBytes: number; leastFreeBytes: number };
 }
 
 // ---------------------------------------------------------------- storage
@@ -220,6 +228,8 @@ export interface Ports {
   entropy: Entropy;
   log: Log;
   reset: Reset;
+  /** Absent where somebody else watches, or nobody: a process on a computer. */
+  watchdog?: Watchdog;
   preferences: Preferences;
   memory: MemoryMeter;
   storage: Storage;

@@ -20,7 +20,7 @@ import type { Hello, Welcome } from "../protocol/link-messages";
 import { decode, encode } from "../protocol/message";
 import type { RelayAddress } from "./device-config";
 import { ConnectionError } from "./io";
-import type { Clock, Network, SecureSocket, TimerHandle, Timers } from "./io";
+import type { Clock, ConnectionErrorCode, Network, SecureSocket, TimerHandle, Timers } from "./io";
 import { messageOf } from "./refusal";
 
 export interface LinkHandlers {
@@ -31,8 +31,8 @@ export interface LinkHandlers {
   onRoom(): void;
   /** The relay wants to be left alone for so long. The link stays until it is closed. */
   onGoAway(retryMs: number): void;
-  /** The link is closed; at most once. */
-  onLost(reason: string): void;
+  /** The link is closed; at most once. `code` when the connection itself failed. */
+  onLost(reason: string, code?: ConnectionErrorCode): void;
 }
 
 export interface LinkOptions {
@@ -82,7 +82,8 @@ export class Link {
         this.onWritable();
       },
       onError: (error) => {
-        this.lose(error instanceof ConnectionError ? `${error.code}: ${error.message}` : messageOf(error));
+        if (error instanceof ConnectionError) this.lose(`${error.code}: ${error.message}`, error.code);
+        else this.lose(messageOf(error));
       },
     });
     this.#timer = timers.set(GREETING_MS, () => {
@@ -131,10 +132,10 @@ export class Link {
     this.#socket.close();
   }
 
-  private lose(reason: string): void {
+  private lose(reason: string, code?: ConnectionErrorCode): void {
     if (this.#state === "closed") return;
     this.close();
-    this.#options.handlers.onLost(reason);
+    this.#options.handlers.onLost(reason, code);
   }
 
   private onWritable(): void {

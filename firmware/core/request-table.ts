@@ -24,7 +24,7 @@ import {
   startLogTrim,
 } from "./verb-logs";
 import { startPut } from "./verb-put";
-import { startStatus } from "./verb-status";
+import { startDeviceLog, startHealth, startStatus } from "./verb-status";
 
 const STARTS: Record<number, StartVerb> = {
   [verbs.status.type]: startStatus,
@@ -39,6 +39,8 @@ const STARTS: Record<number, StartVerb> = {
   [verbs.logList.type]: startLogList,
   [verbs.logTrim.type]: startLogTrim,
   [verbs.logSkip.type]: startLogSkip,
+  [verbs.deviceLog.type]: startDeviceLog,
+  [verbs.health.type]: startHealth,
 };
 
 export interface RequestTableOptions {

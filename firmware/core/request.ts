@@ -13,6 +13,7 @@ import {
   encodeControl,
   failure,
   putReady,
+  verbs,
 } from "../protocol/verbs";
 import type { Verb } from "../protocol/verbs";
 import { refusalOf } from "./refusal";
@@ -51,6 +52,8 @@ export class Request implements Reply {
     if (this.isAnswered) return;
     const refusal = refusalOf(error);
     if (refusal.code === FailureCode.noCard) this.#context.card.suspect();
+    if (isTrouble(refusal.code))
+      this.#context.log.write("warn", `${verbName(this.#type)}: ${refusal.message}`);
     this.isFailed = true;
     const text = fitText(refusal.message, MAX_TEXT_BYTES);
     this.end(encodeControl(FAILURE, this.number, failure, { code: refusal.code, text }));
@@ -79,4 +82,21 @@ export class Request implements Reply {
     running?.cancel();
     this.#owner.sendMessage(message, this.number);
   }
+}
+
+/** What an operator should look at; all else clients deal with among themselves. */
+function isTrouble(code: number): boolean {
+  return (
+    code === FailureCode.cardFull ||
+    code === FailureCode.hashMismatch ||
+    code === FailureCode.cardFailed ||
+    code === FailureCode.readOnly ||
+    code === FailureCode.corrupt ||
+    code === FailureCode.badRequest
+  );
+}
+
+function verbName(type: number): string {
+  for (const verb of Object.values(verbs)) if (verb.type === type) return verb.name;
+  return `verb ${String(type)}`;
 }

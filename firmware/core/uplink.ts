@@ -8,7 +8,7 @@ import { attempt } from "./attempt";
 import { Backoff } from "./backoff";
 import type { ChannelTable } from "./channel-table";
 import type { DeviceConfig, RelayAddress } from "./device-config";
-import type { Ports, TimerHandle } from "./io";
+import type { ConnectionErrorCode, Ports, TimerHandle } from "./io";
 import { Link } from "./link";
 import { messageOf } from "./refusal";
 
@@ -26,6 +26,19 @@ const STABLE_MS = 30_000;
 /** The longest a relay may send a device away. */
 const MAX_RETRY_MS = 10 * 60_000;
 
+/**
+ * What can be done about a connection that does not come about; said once, until another thing is wrong: the failures
+ * themselves are counted by the log.
+ */
+const ADVICE: Partial<Record<ConnectionErrorCode | "clock", string>> = {
+  certificate:
+    "the relay is not of the authority that this device was built for, or its certificate is not valid now",
+  rejected:
+    "the relay refuses this device: its certificate may be expired, revoked or of another relay's owner",
+  unreachable: "is the relay running, and is this its address?",
+  clock: "the clock is not set, so no certificate can be judged by its dates: is there a time server?",
+};
+
 export class Uplink {
   readonly #options: UplinkOptions;
   readonly #backoff: Backoff;
@@ -34,6 +47,7 @@ export class Uplink {
   #timer: TimerHandle | undefined;
   /** Relays found and not tried yet; at most MAX_CANDIDATES. */
   #candidates: RelayAddress[] = [];
+  #advised: keyof typeof ADVICE | undefined;
   #isOnline = false;
   #isClosed = false;
 
@@ -104,8 +118,8 @@ export class Uplink {
   private connect(address: RelayAddress): void {
     const { ports, config, channels } = this.#options;
     const { network, clock, timers, log } = ports;
-    if (clock.unixMs() === undefined)
-      log.write("warn", "uplink: the clock is not set, certificates cannot be judged by date");
+    if (clock.unixMs() === undefined) this.advise("clock");
+    else if (this.#advised === "clock") this.#advised = undefined;
     let upSinceMs: number | undefined;
     const rate = (): void => {
       if (upSinceMs !== undefined && clock.monotonicMs() - upSinceMs >= STABLE_MS) this.#backoff.reset();
@@ -128,6 +142,7 @@ export class Uplink {
           handlers: {
             onUp: ({ relay }) => {
               upSinceMs = clock.monotonicMs();
+              this.#advised = undefined;
               log.write("info", `uplink: online at ${where} (relay ${relay})`);
               channels.attach(link);
               this.setOnline(true);
@@ -144,8 +159,9 @@ export class Uplink {
               this.dropLink();
               this.wait(Math.min(retryMs, MAX_RETRY_MS) + this.#backoff.jitterMs());
             },
-            onLost: (reason) => {
+            onLost: (reason, code) => {
               log.write("warn", `uplink: ${where}: ${reason}`);
+              if (code && upSinceMs === undefined) this.advise(code);
               rate();
               this.dropLink();
               if (upSinceMs !== undefined) this.#candidates = [];
@@ -160,6 +176,14 @@ export class Uplink {
         this.tryNext();
       },
     );
+  }
+
+  private advise(about: keyof typeof ADVICE): void {
+    const advice = ADVICE[about];
+    // Without a clock everything else may follow from that.
+    if (advice === undefined || this.#advised === about || this.#advised === "clock") return;
+    this.#advised = about;
+    this.#options.ports.log.write("warn", `uplink: ${advice}`);
   }
 
   private dropLink(): void {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/** The verbs that a device answers about itself: without its card, also in safe mode. */
 import { decode } from "../protocol/message";
 import { verbs } from "../protocol/verbs";
 import type { StartVerb } from "./verb";
@@ -6,5 +7,17 @@ import type { StartVerb } from "./verb";
 export const startStatus: StartVerb = (context, body, reply) => {
   decode(verbs.status.request, body);
   reply.answer(verbs.status, context.status());
+  return undefined;
+};
+
+export const startHealth: StartVerb = (context, body, reply) => {
+  decode(verbs.health.request, body);
+  reply.answer(verbs.health, context.health());
+  return undefined;
+};
+
+export const startDeviceLog: StartVerb = (context, body, reply) => {
+  const { from } = decode(verbs.deviceLog.request, body);
+  reply.answer(verbs.deviceLog, context.logLines(from));
   return undefined;
 };

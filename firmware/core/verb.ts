@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 /** What a verb is given to work with, and what it leaves running. */
-import type { DeviceStatus, Verb } from "../protocol/verbs";
+import type { DeviceHealth, DeviceStatus, LogLines, Verb } from "../protocol/verbs";
 import type { Card } from "./card";
-import type { Timers } from "./io";
+import type { Log, Timers } from "./io";
 
 export interface VerbContext {
   readonly card: Card;
   readonly timers: Timers;
+  readonly log: Log;
   status(): DeviceStatus;
+  health(): DeviceHealth;
+  logLines(from: number): LogLines;
 }
 
 /** The way back to the client of one request. Calls after the answer or a failure are ignored. */

@@ -44,6 +44,10 @@ export const MAX_LISTED_LOGS = 50;
 export const MAX_LOGS = 64;
 /** Uploads a card remembers for resuming. */
 export const MAX_UPLOADS = 16;
+/** A line of a device's own log, bytes of UTF-8. */
+export const MAX_LINE_BYTES = 160;
+/** Lines in one page of a device's own log: with 25 bytes each they fit a frame of MIN_MAX_FRAME_BYTES. */
+export const MAX_LISTED_LINES = 16;
 /** Devices in one page of the relay's listing. */
 export const MAX_LISTED_DEVICES = 64;
 

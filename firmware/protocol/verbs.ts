@@ -13,7 +13,9 @@ import {
   HASH_BYTES,
   MAX_ENTRY_BYTES,
   MAX_IDS,
+  MAX_LINE_BYTES,
   MAX_LISTED_BLOBS,
+  MAX_LISTED_LINES,
   MAX_LISTED_LOGS,
   MAX_NAME_BYTES,
   MAX_TEXT_BYTES,
@@ -52,6 +54,62 @@ export interface DeviceStatus {
   logs: number;
   /** The blob size the device likes best. */
   preferredBlobBytes: number;
+}
+
+/** Why a device started; the numbers of `resetReason` and `cause`. */
+export const ResetCause = {
+  unknown: 0,
+  powerOn: 1,
+  software: 2,
+  exception: 3,
+  watchdog: 4,
+  brownout: 5,
+} as const;
+
+export const LineLevel = { info: 0, warn: 1 } as const;
+
+/** A line of what a device says of itself. */
+export interface LogLine {
+  /** Counts from 0 at every start. */
+  sequence: number;
+  /** The same line came so many times before, without another between: they took the sequences before this one. */
+  repeats: number;
+  uptimeMs: number;
+  /** 0 while the clock was not set. */
+  unixMs: number;
+  /** One of LineLevel. */
+  level: number;
+  text: string;
+}
+
+/** Lines of one start of a device. */
+export interface LogLines {
+  /** Which start, as `bootCount` of status: another one means that sequences began anew. */
+  start: number;
+  /** Now, by both clocks, so that lines from before the clock was set can be given a time. */
+  uptimeMs: number;
+  unixMs: number;
+  more: boolean;
+  lines: LogLine[];
+}
+
+/** What a device knows of its failures: it survives them, and updates. */
+export interface DeviceHealth {
+  /** It serves status, health and its log only, and has not touched its card. */
+  isSafe: boolean;
+  /** Of safe mode, one of ResetCause; 0 when it is not. */
+  cause: number;
+  /** Starts in a row before this one that failed before they were stable. */
+  failedStarts: number;
+  /** Since the first start. */
+  exceptions: number;
+  watchdogs: number;
+  /** The start that ended with the last exception that could be kept; 0: none. */
+  exceptionStart: number;
+  exception: string;
+  /** Memory outside the heap of the JavaScript machine, now and at the worst moment; 0 where the host cannot tell. */
+  freeBytes: number;
+  leastFreeBytes: number;
 }
 
 export interface Verb<Request, Answer> {
@@ -204,6 +262,45 @@ export const verbs = {
     record({ log: id, first: u53, previous: id, entry: variable(MAX_ENTRY_BYTES) }),
     record<LogHead>(logHead),
   ),
+  /** What the device says of itself, from a sequence on. Not a log of the card: it is gone with the power. */
+  deviceLog: verb<{ from: number }, LogLines>(
+    "deviceLog",
+    22,
+    record({ from: u32 }),
+    record<LogLines>({
+      start: u32,
+      uptimeMs: u53,
+      unixMs: u53,
+      more: flag,
+      lines: list(
+        record<LogLine>({
+          sequence: u32,
+          repeats: u16,
+          uptimeMs: u53,
+          unixMs: u53,
+          level: u8,
+          text: text(MAX_LINE_BYTES),
+        }),
+        MAX_LISTED_LINES,
+      ),
+    }),
+  ),
+  health: verb<object, DeviceHealth>(
+    "health",
+    23,
+    empty,
+    record<DeviceHealth>({
+      isSafe: flag,
+      cause: u8,
+      failedStarts: u8,
+      exceptions: u32,
+      watchdogs: u32,
+      exceptionStart: u32,
+      exception: text(MAX_LINE_BYTES),
+      freeBytes: u53,
+      leastFreeBytes: u53,
+    }),
+  ),
 } as const;
 
 /**
@@ -259,6 +356,8 @@ export const FailureCode = {
   tooMany: 13,
   /** What is stored does not read as it was written. */
   corrupt: 14,
+  /** The device serves what tells about itself only, after several starts that failed. */
+  safeMode: 15,
 } as const;
 
 export const CONTROL_HEADER_BYTES = 3;

@@ -6,6 +6,7 @@ import { addDevice, chooseCertsFolder, removeDevice } from "../certs/device-prov
 import { type GlobalOptions, contextOf } from "../command-context";
 import { requireName } from "../names";
 import { formatTable } from "../render";
+import { logCommand } from "./device-log";
 
 interface NameOptions extends GlobalOptions {
   name: string;
@@ -17,8 +18,14 @@ interface AddOptions extends NameOptions {
 
 export const command: CommandModule<GlobalOptions, GlobalOptions> = {
   command: "device <action>",
-  describe: "Add, list and remove devices",
-  builder: (yargs) => yargs.command(addCommand).command(listCommand).command(removeCommand).demandCommand(1),
+  describe: "Add, list and remove devices; show the log of one",
+  builder: (yargs) =>
+    yargs
+      .command(addCommand)
+      .command(listCommand)
+      .command(removeCommand)
+      .command(logCommand)
+      .demandCommand(1),
   handler: () => undefined,
 };
 

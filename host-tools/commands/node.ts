@@ -48,6 +48,12 @@ export const command: CommandModule<GlobalOptions, NodeOptions> = {
         onState: (connection) => {
           log.event(connection);
         },
+        watchUncaught: (onUncaught) => {
+          process.on("uncaughtException", onUncaught).on("unhandledRejection", onUncaught);
+          return () => {
+            process.off("uncaughtException", onUncaught).off("unhandledRejection", onUncaught);
+          };
+        },
       });
     } catch (error) {
       if (error instanceof Error && error.name === "LockedError")
@@ -55,6 +61,15 @@ export const command: CommandModule<GlobalOptions, NodeOptions> = {
           hint: "End the other one first.",
           cause: error,
         });
+      if (error instanceof Error && error.name === "FirmwareException")
+        throw new Refusal(
+          "firmwareException",
+          `the firmware of ${name} ended by an exception: ${error.message}`,
+          {
+            hint: "Nothing that was stored is lost: start it again. `coffer status` will tell; please report it.",
+            cause: error,
+          },
+        );
       throw error;
     }
   },

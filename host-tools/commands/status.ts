@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { CardState, type DeviceStatus } from "../../firmware/protocol/verbs";
+import { CardState, type DeviceHealth, type DeviceStatus, ResetCause } from "../../firmware/protocol/verbs";
 import { formatAddress } from "../certs/hosts";
 import { type FileCommand, standalone } from "../file-command";
 import { connectDevice } from "../open-repository";
@@ -7,15 +7,21 @@ import { Refusal, type RefusalRecord, describeRefusal } from "../refusal";
 import { RelayConnection } from "../remote/relay-connection";
 import type { RemoteSession } from "../remote-session";
 import { type Output, formatBytes, formatTable, printable } from "../render";
+import { plural } from "../transfer-progress";
 
 /** One line of `--json` for each device; what a device that is offline does not tell is missing. */
-export interface DeviceRecord extends Partial<Omit<DeviceStatus, "card" | "device">> {
+export interface DeviceRecord
+  extends
+    Partial<Omit<DeviceStatus, "card" | "device" | "resetReason">>,
+    Partial<Omit<DeviceHealth, "cause">> {
   kind: "device";
   name: string;
   isOnline: boolean;
   /** ISO 8601: since when it has been connected to the relay. */
   onlineSince?: string;
   card?: keyof typeof CardState;
+  /** Why it started. */
+  resetReason?: keyof typeof ResetCause;
   /** It is connected, and something is wrong all the same. */
   problem?: RefusalRecord;
 }
@@ -83,11 +89,17 @@ async function examine(
       name,
     );
     try {
-      const { card, device: _device, ...status } = await device.status();
-      const cardName = (Object.keys(CardState) as (keyof typeof CardState)[]).find(
-        (key) => CardState[key] === card,
-      );
-      return { ...record, ...status, card: cardName ?? "failed" };
+      const { card, device: _device, resetReason, ...status } = await device.status();
+      const told: DeviceRecord = {
+        ...record,
+        ...status,
+        card: nameOf(CardState, card) ?? "failed",
+        resetReason: nameOf(ResetCause, resetReason) ?? "unknown",
+      };
+      const { cause: _cause, ...health } = (await device.health()) ?? { cause: 0 };
+      Object.assign(told, health);
+      const refusal = told.isSafe === true ? safeMode(told) : cardProblem(told);
+      return refusal === undefined ? told : { ...told, problem: describeRefusal(refusal) };
     } finally {
       await device.close();
     }
@@ -95,6 +107,60 @@ async function examine(
     if (!(error instanceof Refusal) || session.signal.aborted) throw error;
     return { ...record, problem: describeRefusal(error) };
   }
+}
+
+function nameOf<Name extends string>(table: Readonly<Record<Name, number>>, value: number): Name | undefined {
+  return (Object.keys(table) as Name[]).find((name) => table[name] === value);
+}
+
+/** What a device says of its card when that is not well. */
+function cardProblem({ name, card }: DeviceRecord): Refusal | undefined {
+  const known = card === undefined ? undefined : cardProblems[card];
+  if (known === undefined) return undefined;
+  const [kind, what, hint] = known;
+  return new Refusal(kind, `${name} ${what}`, { hint });
+}
+
+const cardProblems: Partial<
+  Record<keyof typeof CardState, readonly ["cardFull" | "cardFailed", string, string]>
+> = {
+  none: ["cardFailed", "has no card", "Put a card into the device."],
+  full: [
+    "cardFull",
+    "has no room left on its card",
+    "Free some space with `coffer rm` and `coffer prune`, or put in a larger card.",
+  ],
+  readOnly: [
+    "cardFailed",
+    "cannot write to its card",
+    "Check the lock switch of the card; an old card may have become read-only for good.",
+  ],
+  failed: [
+    "cardFailed",
+    "cannot read or write its card",
+    "`coffer device log NAME` tells more. Check the card, and replace it if the error stays.",
+  ],
+  foreign: [
+    "cardFailed",
+    "leaves its card alone, because Coffer's folder on it holds files of somebody else",
+    "Empty that folder, or put in another card.",
+  ],
+};
+
+function safeMode({ name, failedStarts = 0, resetReason, exception = "" }: DeviceRecord): Refusal {
+  const cause =
+    resetReason === "watchdog"
+      ? "something in them took too long"
+      : exception === ""
+        ? "they ended by themselves"
+        : `the last one ended with: ${printable(exception)}`;
+  return new Refusal(
+    "deviceInSafeMode",
+    `${name} is in safe mode after ${String(failedStarts)} starts that failed: ${cause}`,
+    {
+      hint: `Its card is untouched. \`coffer device log ${name}\` tells more; update its firmware, or switch it off and on to let it try again.`,
+    },
+  );
 }
 
 function print(output: Output, relay: RelayRecord, devices: readonly DeviceRecord[]): void {
@@ -108,12 +174,17 @@ function print(output: Output, relay: RelayRecord, devices: readonly DeviceRecor
   }
   output.line(
     formatTable([
-      ["DEVICE", "STATE", "UPTIME", "CARD", "FREE", "HEAP", "CHANNELS", "FIRMWARE"],
+      ["DEVICE", "STATE", "UPTIME", "CARD", "FREE", "HEAP", "CHANNELS", "STARTS", "FIRMWARE"],
       ...devices.map(cells),
     ]),
   );
-  for (const { name, problem } of devices)
-    if (problem !== undefined) output.warn(`${name}: ${problem.error}`);
+  for (const device of devices) {
+    const { problem, exceptions = 0, watchdogs = 0 } = device;
+    if (problem !== undefined) {
+      output.warn(problem.error.startsWith(device.name) ? problem.error : `${device.name}: ${problem.error}`);
+      if (device.uptimeSeconds !== undefined && problem.hint !== undefined) output.note(problem.hint);
+    } else if (exceptions + watchdogs > 0) output.note(failuresOf(device));
+  }
 }
 
 function cells(device: DeviceRecord): string[] {
@@ -126,6 +197,9 @@ function cells(device: DeviceRecord): string[] {
     capacityBytes,
     channels,
     maxChannels,
+    bootCount,
+    resetReason,
+    isSafe,
     firmware,
     host,
   } = device;
@@ -133,14 +207,39 @@ function cells(device: DeviceRecord): string[] {
   if (uptimeSeconds === undefined) return [name, "problem"];
   return [
     name,
-    "online",
+    isSafe === true ? "safe mode" : "online",
     formatUptime(uptimeSeconds),
     card ?? "?",
     `${formatBytes(freeBytes ?? 0)} of ${formatBytes(capacityBytes ?? 0)}`,
     heapOf(device),
     `${String(channels ?? 0)} of ${String(maxChannels ?? 0)}`,
+    `${String(bootCount ?? 0)}, ${startReasons[resetReason ?? "unknown"]}`,
     printable(`${firmware ?? "?"} on ${host ?? "?"}`),
   ];
+}
+
+/** Why it started last, as people say it. */
+const startReasons: Record<keyof typeof ResetCause, string> = {
+  unknown: "unknown",
+  powerOn: "power on",
+  software: "restarted",
+  exception: "exception",
+  watchdog: "watchdog",
+  brownout: "brownout",
+};
+
+function failuresOf({
+  name,
+  exceptions = 0,
+  watchdogs = 0,
+  exceptionStart,
+  exception,
+}: DeviceRecord): string {
+  const last =
+    exceptionStart === undefined || exceptionStart === 0
+      ? ""
+      : `; the last kept one ended start ${String(exceptionStart)}: ${printable(exception ?? "")}`;
+  return `${name}: ${plural(exceptions, "uncaught exception")} and ${plural(watchdogs, "watchdog reset")} so far${last}`;
 }
 
 function heapOf({ heapUsedBytes = 0, heapPeakBytes = 0, heapLimitBytes = 0 }: DeviceRecord): string {

@@ -6,6 +6,7 @@ import { CloseReason } from "../../firmware/protocol/link-messages";
 import { NO_ENTRY } from "../../firmware/protocol/log-chain";
 import { PayloadKind } from "../../firmware/protocol/session";
 import { FailureCode } from "../../firmware/protocol/verbs";
+import type { LogLine } from "../../firmware/protocol/verbs";
 import type { ExitStatusName } from "../exit-status";
 import { Refusal } from "../refusal";
 import { logSkipCases } from "../repository/testing/log-skip-cases";
@@ -66,6 +67,32 @@ describe("DeviceClient", () => {
   afterEach(async () => {
     await Promise.all(clients.splice(0).map((client) => client.close()));
     await peer.stop();
+  });
+
+  it("reads the device's own log page by page, and refuses one that is out of order", async () => {
+    const client = await open();
+    const line = (sequence: number, repeats = 0): LogLine => {
+      return { sequence, repeats, uptimeMs: 5, unixMs: 0, level: 0, text: `line ${String(sequence)}` };
+    };
+    store.lines = [line(4, 2), line(5), line(6)];
+    const page = await client.deviceLog(0);
+    assert.deepEqual([page.more, page.lines], [true, [line(4, 2), line(5)]]);
+    assert.deepEqual((await client.deviceLog(6)).lines, [line(6)]);
+    for (const lines of [[line(5), line(5)], [line(6), line(5)], [line(3, 4)]]) {
+      store.lines = lines;
+      await refuses(client.deviceLog(0), "protocolViolation");
+    }
+  });
+
+  it("tells the device's health, and nothing of a device that is too old to know it", async () => {
+    const client = await open();
+    store.health.exceptions = 3;
+    assert.equal((await client.health())?.exceptions, 3);
+    store.refuse = () => ({ code: FailureCode.unknownVerb, text: "" });
+    assert.equal(await client.health(), undefined);
+    await refuses(client.deviceLog(0), "protocolVersion");
+    store.refuse = () => ({ code: FailureCode.safeMode, text: "" });
+    await refuses(client.health(), "deviceInSafeMode");
   });
 
   it("tells the device's status", async () => {

@@ -16,11 +16,12 @@ import {
   SECRET_BYTES,
 } from "../../firmware/protocol/limits";
 import { FailureCode, verbs } from "../../firmware/protocol/verbs";
-import type { DeviceStatus, LogHead } from "../../firmware/protocol/verbs";
+import type { DeviceHealth, DeviceStatus, LogHead, LogLines } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { ByteSink } from "./byte-sink";
 import { DeviceFailure, failureRefusal, requireHash, wrongAnswer } from "./device-failure";
 import { DeviceLogs } from "./device-logs";
+import { readDeviceLog, readHealth } from "./device-self";
 import { isSame } from "./log-reader";
 import type { LogPage } from "./log-reader";
 import type { ClientIdentity, RelayAddress } from "./relay-tls";
@@ -126,6 +127,16 @@ export class DeviceClient {
     // A board has four channels, and is not there for one client alone.
     this.#pool.limitChannels(Math.max(1, status.maxChannels >> 1));
     return status;
+  }
+
+  /** Undefined when the device's firmware does not know the question. */
+  health(): Promise<DeviceHealth | undefined> {
+    return readHealth(this.#pool);
+  }
+
+  /** A page of what the device says of itself, from a sequence on. */
+  deviceLog(from: number): Promise<LogLines> {
+    return readDeviceLog(this.#pool, this.name, from);
   }
 
   // ---------------------------------------------------------------- blobs

@@ -103,6 +103,11 @@ const table: Readonly<Record<number, readonly [ExitStatusName, string, string]>>
     "Check the lock switch of the card; an old card may have become read-only for good.",
   ],
   [FailureCode.locked]: ["deviceLocked", "is locked", "It opens when enough of its keyholders agree."],
+  [FailureCode.safeMode]: [
+    "deviceInSafeMode",
+    "is in safe mode after several starts that failed",
+    "`coffer device log NAME` says why. Update its firmware, or switch it off and on to let it try again.",
+  ],
   [FailureCode.tooMany]: ["deviceBusy", "has too much to do at once", "Try again later."],
   [FailureCode.corrupt]: [
     "corruptedBlob",

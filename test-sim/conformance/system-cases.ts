@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* eslint-disable @typescript-eslint/require-await -- a case that has nothing to wait for has the same shape */
-/** The contracts of clock, timers, entropy and preferences. They wait some real milliseconds: no clock is faked here. */
+/** The contracts of clock, timers, entropy, preferences and watchdog. They wait some real milliseconds: no clock is faked here. */
 import type { Ports } from "../../firmware/core/io";
 import { type PortCase, check, equal, equalBytes, pattern, refusalOf } from "./case";
 
-type SystemPorts = Pick<Ports, "clock" | "timers" | "entropy" | "preferences">;
+type SystemPorts = Pick<Ports, "clock" | "timers" | "entropy" | "preferences" | "watchdog">;
 
 const after = ({ timers }: SystemPorts, ms: number) =>
   new Promise<void>((resolve) => timers.set(ms, resolve));
@@ -66,6 +66,17 @@ export const systemCases: PortCase<SystemPorts>[] = [
       check(one.join() !== two.join(), "twice the same");
       check(new Set(one).size > 16, "too few different bytes");
       entropy.fill(new Uint8Array(0));
+    },
+  },
+  {
+    name: "a watchdog, where there is one, does nothing while it is fed in time",
+    async run(ports) {
+      for (let i = 0; i < 4; i++) {
+        ports.watchdog?.feed(400);
+        await after(ports, 150);
+      }
+      ports.watchdog?.feed(60_000);
+      await after(ports, 500);
     },
   },
   {

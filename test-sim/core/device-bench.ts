@@ -13,8 +13,11 @@ import type {
   Discovery,
   Entropy,
   Network,
+  Preferences,
+  ResetReason,
   SecureSocket,
   SecureSocketOptions,
+  Watchdog,
 } from "../../firmware/core/io";
 import { nodeCrypto } from "../../firmware/platform/node/node-crypto";
 import { FRAME_HEADER_BYTES, FrameType, encodeFrame, readFrameHeader } from "../../firmware/protocol/frame";
@@ -23,6 +26,7 @@ import { decode, encode } from "../../firmware/protocol/message";
 import type { Field } from "../../firmware/protocol/message";
 import { SimCard } from "../card";
 import type { SimCardOptions } from "../card";
+import { MemoryPreferences } from "../memory-preferences";
 import { SeededEntropy } from "../seeded-entropy";
 import { Turns } from "./turns";
 
@@ -142,6 +146,10 @@ export interface DeviceBenchOptions {
   relay?: { host: string; port: number } | null;
   discovery?: Discovery;
   isClockSet?: boolean;
+  /** What the device keeps from start to start; without: nothing. */
+  preferences?: Preferences;
+  resetReason?: ResetReason;
+  watchdog?: Watchdog;
 }
 
 export const SECRET = new Uint8Array(32).fill(7);
@@ -157,6 +165,8 @@ export class DeviceBench {
   /** Every connection the device has made, and when. */
   readonly connections: { end: RelayEnd; atMs: number }[] = [];
   readonly device: Device;
+  /** How often the device has asked to be started anew. */
+  restarts = 0;
 
   constructor(options: DeviceBenchOptions = {}) {
     this.turns.isClockSet = options.isClockSet ?? true;
@@ -177,19 +187,19 @@ export class DeviceBench {
         return end.socket;
       },
     };
-    const preferences = new Map<string, Uint8Array>();
     this.device = new Device({
       clock: this.turns,
       timers: this.turns,
       entropy: options.entropy ?? new SeededEntropy(5),
       log: { write: (level, line) => this.lines.push(`${level}: ${line}`) },
-      reset: { reason: "powerOn", restart: () => undefined },
-      preferences: {
-        get: (key) => preferences.get(key),
-        set: (key, value) => {
-          preferences.set(key, value.slice());
+      reset: {
+        reason: options.resetReason ?? "powerOn",
+        restart: () => {
+          this.restarts++;
         },
       },
+      ...(options.watchdog ? { watchdog: options.watchdog } : {}),
+      preferences: options.preferences ?? new MemoryPreferences(),
       memory: { read: () => undefined },
       storage: this.simCard,
       crypto: nodeCrypto,

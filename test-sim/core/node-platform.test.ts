@@ -11,7 +11,7 @@ import { StorageError } from "../../firmware/core/io";
 import { FolderFile } from "../../firmware/platform/node/folder-file";
 import { FolderStorage } from "../../firmware/platform/node/folder-storage";
 import { LockedError, takeLock } from "../../firmware/platform/node/lock-file";
-import { runNode } from "../../firmware/platform/node/main";
+import { FirmwareException, runNode } from "../../firmware/platform/node/main";
 import type { NodeOptions } from "../../firmware/platform/node/main";
 import { WriteBehind } from "../../firmware/platform/node/write-behind";
 import { SLOTS } from "../../firmware/platform/node/write-behind-slots";
@@ -212,5 +212,37 @@ describe("host node", () => {
     await done;
     assert.deepEqual(options.states, ["online", "offline"]);
     await new Promise((resolve) => relay.close(resolve));
+  });
+
+  it("ends by what nobody caught, gives its folder back, and tells of it at its next start", async () => {
+    for (const [reason, count] of [
+      ["software", 1],
+      ["exception", 2],
+    ] as const) {
+      const stop = new AbortController();
+      const lines: string[] = [];
+      const options = await optionsFor(stop, 1);
+      let isWatched = false;
+      const running = runNode({
+        ...options,
+        log: (line) => lines.push(line),
+        watchUncaught: (onUncaught) => {
+          isWatched = true;
+          setTimeout(() => {
+            onUncaught(new TypeError("a fault for tests"));
+          }, 50);
+          return () => {
+            isWatched = false;
+          };
+        },
+      });
+      await assert.rejects(
+        running,
+        (error) => error instanceof FirmwareException && /a fault/.test(error.message),
+      );
+      assert.equal(isWatched, false);
+      assert.match(lines[0] ?? "", new RegExp(`start ${String(count)} \\(${reason}\\)`));
+      assert.match(lines.at(-1) ?? "", /^warn: uncaught: TypeError: a fault for tests/);
+    }
   });
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** The link to the relay: greeting, heartbeats, farewell, and how long a device waits before it tries again. */
 import assert from "node:assert/strict";
+import type { ConnectionErrorCode } from "../../firmware/core/io";
 import type { Discovery, FoundRelay } from "../../firmware/core/io";
 import { FrameType } from "../../firmware/protocol/frame";
 import * as link from "../../firmware/protocol/link-messages";
@@ -206,6 +207,48 @@ describe("uplink", () => {
   it("says in its log that the clock is not set", () => {
     const bench = new DeviceBench({ isClockSet: false });
     assert.ok(bench.lines.some((line) => line.includes("clock is not set")));
+  });
+
+  it("says once what can be done about a connection that does not come about, and counts the failures", () => {
+    const bench = new DeviceBench();
+    const fail = (code: ConnectionErrorCode): void => {
+      bench.relay.fail(code);
+      while (bench.relay.isClosed) bench.turns.advance(1000);
+    };
+    const advice = (): string[] =>
+      bench.lines.filter((line) =>
+        /not of the authority|refuses this device|is the relay running/.test(line),
+      );
+    for (let i = 0; i < 5; i++) fail("certificate");
+    assert.equal(advice().length, 1);
+    assert.match(
+      advice()[0] ?? "",
+      /authority that this device was built for, or its certificate is not valid/,
+    );
+    for (let i = 0; i < 5; i++) fail("rejected");
+    assert.match(advice()[1] ?? "", /its certificate may be expired, revoked/);
+    for (let i = 0; i < 5; i++) fail("unreachable");
+    assert.match(advice()[2] ?? "", /is the relay running/);
+    bench.welcome();
+    bench.relay.fail("lost");
+    while (bench.relay.isClosed) bench.turns.advance(1000);
+    fail("unreachable");
+    assert.equal(advice().length, 4);
+  });
+
+  it("blames the clock alone for certificates while it is not set", () => {
+    const bench = new DeviceBench({ isClockSet: false });
+    for (let i = 0; i < 3; i++) {
+      bench.relay.fail("certificate");
+      while (bench.relay.isClosed) bench.turns.advance(1000);
+    }
+    assert.equal(bench.lines.filter((line) => line.includes("the clock is not set")).length, 1);
+    assert.ok(!bench.lines.some((line) => line.includes("not of the authority")));
+    bench.turns.isClockSet = true;
+    bench.relay.fail("certificate");
+    while (bench.relay.isClosed) bench.turns.advance(1000);
+    bench.relay.fail("certificate");
+    assert.ok(bench.lines.some((line) => line.includes("not of the authority")));
   });
 
   it("is quiet after close", () => {

@@ -104,6 +104,40 @@ static void describeException(txMachine* the, char* text, size_t textBytes) {
   mxCatch(the) { snprintf(text, textBytes, "(an exception that cannot be described)"); }
 }
 
+/* By the engine's numbers, in the words of the SDK. */
+static const char* const gEndings[] = {"debugger", "memory full", "stack overflow", "fatal", "dead strip",
+  "unhandled exception", "not enough keys", "too much computation", "unhandled rejection"};
+#define ENDINGS ((int)(sizeof(gEndings) / sizeof(gEndings[0])))
+
+/* globalThis.abort(message, exception), as the SDK's XS_ABORTHOOK calls it; the firmware has its last word in it. What it
+ * answers does not matter here: the machine ends. */
+static void callAbortHook(txMachine* the, const char* message) {
+  txID id = fxFindName(the, "abort");
+  if (id == XS_NO_ID)
+    return;
+  fxBeginHost(the);
+  {
+    txSlot* exception;
+    mxPush(mxException);
+    exception = the->stack;
+    mxException.kind = XS_UNDEFINED_KIND;
+    mxTry(the) {
+      mxPush(mxGlobal);
+      mxDub();
+      mxGetID(id);
+      if (mxIsReference(the->stack)) {
+        mxCall();
+        mxPushStringX((txString)(uintptr_t)message);
+        mxPushSlot(exception);
+        mxRunCount(2);
+      }
+    }
+    mxCatch(the) {
+    }
+  }
+  fxEndHost(the);
+}
+
 void fxAbort(txMachine* the, int status) {
   static int isEnding = 0;
   static int firstStatus = 0;
@@ -113,6 +147,10 @@ void fxAbort(txMachine* the, int status) {
     firstStatus = status;
     if ((status == XS_UNHANDLED_EXCEPTION_EXIT) || (status == XS_UNHANDLED_REJECTION_EXIT))
       describeException(the, text, sizeof(text));
+    /* not while the stack is full or the loop is blocked: what the firmware would do is just that */
+    if ((the == boardMachine) && (status != XS_STACK_OVERFLOW_EXIT) && (status != XS_TOO_MUCH_COMPUTATION_EXIT) &&
+        (status != XS_DEBUGGER_EXIT))
+      callAbortHook(the, (status < ENDINGS) ? gEndings[status] : "unknown");
   }
   if (!text[0])
     snprintf(text, sizeof(text), "%s", gReport);

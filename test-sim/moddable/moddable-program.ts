@@ -24,13 +24,16 @@ export interface FixedMemory {
 
 export class ModdableProgram {
   readonly lines: string[] = [];
+  /** Everything it keeps is below. */
+  readonly folder: string;
   /** Its exit status; undefined when a signal ended it. */
   readonly ended: Promise<number | undefined>;
   readonly #child: ChildProcess;
   #onLine = (): void => undefined;
   #hasEnded = false;
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, folder: string) {
+    this.folder = folder;
     this.#child = child;
     this.ended = new Promise((resolve) => {
       child.once("close", (status) => {
@@ -72,7 +75,10 @@ export class ModdableProgram {
     const sizes =
       memory === undefined ? [] : [memory.chunkBytes, memory.slots, memory.stackSlots].map(String);
     const path = file("config.json", JSON.stringify(config));
-    return new ModdableProgram(spawn(build.program, [path, ...sizes], { stdio: ["ignore", "pipe", "pipe"] }));
+    return new ModdableProgram(
+      spawn(build.program, [path, ...sizes], { stdio: ["ignore", "pipe", "pipe"] }),
+      folder,
+    );
   }
 
   /** Resolves when a line begins so; rejects when the program ends before. */

@@ -262,6 +262,26 @@ else
       }
     });
 
+    it("an exception that nobody catches is said, kept in flash, and ends the machine", async () => {
+      const program = await ModdableProgram.start(build, {
+        name: "exception",
+        suite: "device",
+        identity: peer.identity,
+        device: {
+          name: "cam1",
+          relay: { host: "127.0.0.1", port: 1 },
+          pairingSecret: "07".repeat(32),
+          limits: BOARD_LIMITS,
+          failAfterMs: 200,
+        },
+      });
+      assert.equal(await program.ended, 105, program.lines.join("\n"));
+      assert.ok(program.lines.some((line) => line.startsWith("warn uncaught: TypeError: a fault for tests")));
+      const kept = readFileSync(join(program.folder, "device", "flash", "exception"));
+      assert.deepEqual([...kept.subarray(0, 4)], [0, 0, 0, 1]);
+      assert.match(kept.subarray(4).toString(), /^TypeError: a fault for tests/);
+    });
+
     async function runSuite(options: RunOptions & { identity: BoardIdentity }): Promise<string[]> {
       const program = await ModdableProgram.start(build, options);
       const status = await program.ended;

@@ -13,6 +13,7 @@
 #include <sys/time.h>
 
 #ifdef ESP_PLATFORM
+	#include "esp_attr.h"
 	#include "esp_random.h"
 	#include "esp_system.h"
 	#include "esp_timer.h"
@@ -20,6 +21,14 @@
 	#include <errno.h>
 	#include <sys/random.h>
 	#include <time.h>
+#endif
+
+#ifdef ESP_PLATFORM
+/* What the next start is told of this one's end: RTC memory keeps it over every reset but one of the power. The engine
+ * ends an abort with esp_restart, too, so a restart that was meant says so. */
+RTC_NOINIT_ATTR uint32_t gCofferEnding;
+#define COFFER_ENDING_MEANT 0x436f4d65u
+#define COFFER_ENDING_WATCHDOG 0x436f5764u
 #endif
 
 /* -> milliseconds since boot (ESP32) or since some moment (Linux) */
@@ -95,15 +104,34 @@ void xs_coffer_system_memory(xsMachine *the)
 	memcpy(into, counters, sizeof(counters));
 }
 
-/* -> 0 unknown, 1 power on, 2 software, 3 exception, 4 watchdog, 5 brownout: the numbers of the status verb */
+/* (into: 2 doubles): memory outside the heap of the machine, free now and at the worst moment. Linux has enough: zeros. */
+void xs_coffer_system_freeMemory(xsMachine *the)
+{
+	double counters[2] = {0, 0};
+	void *into;
+	xsUnsignedValue length;
+#ifdef ESP_PLATFORM
+	counters[0] = (double)esp_get_free_heap_size();
+	counters[1] = (double)esp_get_minimum_free_heap_size();
+#endif
+	xsmcGetBufferWritable(xsArg(0), &into, &length);
+	if (length != sizeof(counters))
+		xsRangeError("into: expected 16 bytes");
+	memcpy(into, counters, sizeof(counters));
+}
+
+/* -> 0 unknown, 1 power on, 2 software, 3 exception, 4 watchdog, 5 brownout: the numbers of the status verb. To be asked once. */
 void xs_coffer_system_resetReason(xsMachine *the)
 {
 	int reason = 1;
 #ifdef ESP_PLATFORM
+	uint32_t ending = gCofferEnding;
+	gCofferEnding = 0;
 	switch (esp_reset_reason()) {
 		case ESP_RST_POWERON: case ESP_RST_EXT: reason = 1; break;
-		case ESP_RST_SW: case ESP_RST_DEEPSLEEP: reason = 2; break;
-		case ESP_RST_PANIC: reason = 3; break;
+		case ESP_RST_DEEPSLEEP: reason = 2; break;
+		case ESP_RST_SW: reason = (ending == COFFER_ENDING_MEANT) ? 2 : 3; break;
+		case ESP_RST_PANIC: reason = (ending == COFFER_ENDING_WATCHDOG) ? 4 : 3; break;
 		case ESP_RST_INT_WDT: case ESP_RST_TASK_WDT: case ESP_RST_WDT: reason = 4; break;
 		case ESP_RST_BROWNOUT: reason = 5; break;
 		default: reason = 0; break;
@@ -116,8 +144,43 @@ void xs_coffer_system_restart(xsMachine *the)
 {
 	(void)the;
 #ifdef ESP_PLATFORM
+	gCofferEnding = COFFER_ENDING_MEANT;
 	esp_restart();
 #else
 	exit(0);
+#endif
+}
+
+/*
+ * (milliseconds): unless it is called again within so many, the board is reset. A timer of ESP-IDF's own task, which has a
+ * higher priority than the engine's and fires while that one is blocked; it panics, so that the console shows where the
+ * engine was. The task watchdog of ESP-IDF would need other sdkconfig values; interrupts that stay off are not its matter
+ * either. A host has nothing to reset: its process is somebody else's to watch.
+ */
+#ifdef ESP_PLATFORM
+static esp_timer_handle_t gWatchdog;
+
+static void bark(void *nothing)
+{
+	(void)nothing;
+	gCofferEnding = COFFER_ENDING_WATCHDOG;
+	esp_system_abort("coffer: the loop is blocked");
+}
+#endif
+
+void xs_coffer_system_feedWatchdog(xsMachine *the)
+{
+	xsIntegerValue ms = xsmcToInteger(xsArg(0));
+	if (ms <= 0)
+		xsRangeError("milliseconds: expected 1 or more");
+#ifdef ESP_PLATFORM
+	if (!gWatchdog) {
+		const esp_timer_create_args_t arguments = {.callback = bark, .dispatch_method = ESP_TIMER_TASK, .name = "coffer"};
+		if (esp_timer_create(&arguments, &gWatchdog) != ESP_OK)
+			xsUnknownError("the watchdog cannot be made");
+	}
+	(void)esp_timer_stop(gWatchdog); /* an error the first time: it does not run */
+	if (esp_timer_start_once(gWatchdog, (uint64_t)ms * 1000) != ESP_OK)
+		xsUnknownError("the watchdog cannot be started");
 #endif
 }

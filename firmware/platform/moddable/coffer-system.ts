@@ -30,10 +30,20 @@ export function readMemory(this: unknown, into: ArrayBuffer): void {
   native("xs_coffer_system_memory").call(this, into);
 }
 
+/** Free now, and at the worst moment since the start, as doubles; zeros on a host. */
+export function readFreeMemory(this: unknown, into: ArrayBuffer): void {
+  native("xs_coffer_system_freeMemory").call(this, into);
+}
+
 export function resetReason(this: unknown): number {
   return native("xs_coffer_system_resetReason").call(this) as number;
 }
 
 export function restart(this: unknown): void {
   native("xs_coffer_system_restart").call(this);
+}
+
+/** Resets an ESP32 unless it comes again within so many milliseconds; on a host it watches nothing. */
+export function feedWatchdog(this: unknown, withinMs: number): void {
+  native("xs_coffer_system_feedWatchdog").call(this, withinMs);
 }

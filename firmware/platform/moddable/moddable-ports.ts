@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Ports, Preferences } from "../../core/io";
+import type { Ports, Preferences, Watchdog } from "../../core/io";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
@@ -18,17 +18,20 @@ export interface ModdablePortsOptions {
   tcp: TcpClass;
   preferences: Preferences;
   resolve?: ModdableNetworkOptions["resolve"];
+  /** Of the hardware; a host has none. */
+  watchdog?: Watchdog;
   maxFragmentBytes?: number;
 }
 
 /** Every port on Moddable. What differs between its platforms comes in. */
 export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { base, root, medium, identity, tcp, preferences, resolve, maxFragmentBytes } = options;
+  const { base, root, medium, identity, tcp, preferences, resolve, watchdog, maxFragmentBytes } = options;
   const { clock, timers } = base;
   return {
     ...base,
     entropy: new ModdableEntropy(),
     reset: new ModdableReset(),
+    ...(watchdog ? { watchdog } : {}),
     preferences,
     memory: new ModdableMemoryMeter(),
     storage: new ModdableStorage({ root, timers, ...(medium === undefined ? {} : { medium }) }),

@@ -11,12 +11,15 @@ import type {
   ResetReason,
   TimerHandle,
   Timers,
+  Watchdog,
 } from "../../core/io";
 import {
   MEMORY_COUNTERS,
   MemoryCounter,
+  feedWatchdog,
   fillRandom,
   monotonicMs,
+  readFreeMemory,
   readMemory,
   resetReason,
   restart,
@@ -151,6 +154,13 @@ export class ModdableReset implements Reset {
   }
 }
 
+/** Of an ESP32. */
+export class ModdableWatchdog implements Watchdog {
+  feed(withinMs: number): void {
+    feedWatchdog(withinMs);
+  }
+}
+
 export class ModdableMemoryMeter implements MemoryMeter {
   readonly #counters = new Float64Array(MEMORY_COUNTERS);
 
@@ -164,5 +174,11 @@ export class ModdableMemoryMeter implements MemoryMeter {
       peakBytes: total(MemoryCounter.slotsPeak, MemoryCounter.chunksPeak),
       limitBytes: total(MemoryCounter.slotsLimit, MemoryCounter.chunksLimit),
     };
+  }
+
+  readSystem(): { freeBytes: number; leastFreeBytes: number } {
+    const counters = new Float64Array(2);
+    readFreeMemory(counters.buffer);
+    return { freeBytes: counters[0] ?? 0, leastFreeBytes: counters[1] ?? 0 };
   }
 }

@@ -3,7 +3,9 @@
 import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
-import type { Preferences } from "../../core/io";
+import type { Preferences, Watchdog } from "../../core/io";
+import { messageOf } from "../../core/refusal";
+import { installAbortHook } from "./abort-hook";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import type { ModdableNetworkOptions } from "./moddable-network";
@@ -20,6 +22,8 @@ export interface StartOptions {
   /** Where names have addresses. */
   resolve?: ModdableNetworkOptions["resolve"];
   preferences: Preferences;
+  /** Of the hardware; a host has none. */
+  watchdog?: Watchdog;
   /** "esp32" or "simulator". */
   host: string;
   firmwareVersion: string;
@@ -46,7 +50,19 @@ export function startDevice(options: StartOptions): Device | undefined {
     );
     return undefined;
   }
-  const { base, root, medium, tcp, resolve, preferences, host, firmwareVersion, limits } = options;
+  try {
+    return assemble(options);
+  } catch (error) {
+    // Restarting would not help: files of the image that make no sense stay as they are.
+    trace(
+      `coffer: this image cannot run (${messageOf(error)}): make its files anew with "coffer device add NAME" and build again\n`,
+    );
+    return undefined;
+  }
+}
+
+function assemble(options: StartOptions): Device {
+  const { base, root, medium, tcp, resolve, preferences, watchdog, host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
@@ -56,6 +72,7 @@ export function startDevice(options: StartOptions): Device | undefined {
     tcp,
     ...(resolve === undefined ? {} : { resolve }),
     preferences,
+    ...(watchdog ? { watchdog } : {}),
     identity: {
       relayAuthority: resource("relay-authority.der"),
       certificate: resource("device.der"),
@@ -63,6 +80,7 @@ export function startDevice(options: StartOptions): Device | undefined {
     },
     maxFragmentBytes: MAX_FRAGMENT_BYTES,
   });
+  installAbortHook(ports);
   const config = {
     name,
     relay,

@@ -40,7 +40,7 @@ export function nodeLog(write: (line: string) => void): Log {
   };
 }
 
-/** A process cannot tell why it was started, and is restarted by whoever supervises it. */
+/** A process cannot tell why it was started; an exception that ended it is known from its preferences. */
 export function nodeReset(restart: () => void): Reset {
   return { reason: "software", restart };
 }

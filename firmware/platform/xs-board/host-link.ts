@@ -12,6 +12,8 @@ declare global {
   function hostTrace(text: string): void;
   function hostMemory(into: Float64Array | Uint8Array): void;
   var onHostEvent: (bytes: ArrayBuffer) => void;
+  /** Called by the engine before it ends the machine: why, and the exception when there is one. */
+  var abort: ((message: string, exception: unknown) => void) | undefined;
   interface StringConstructor {
     /** XS: text of UTF-8 bytes. */
     fromArrayBuffer(bytes: ArrayBuffer): string;

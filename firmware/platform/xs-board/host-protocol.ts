@@ -18,6 +18,7 @@ export const HostOp = {
   getPreference: 9, // [key] nothing when never set, else 1 and the value
   setPreference: 10, // [key length, key, value]
   state: 11, // [text] the uplink's, for people
+  feedWatchdog: 12, // [time]
   openFile: 20, // [mode, path] file, size
   allocate: 21, // [file, size]
   readFile: 22, // [file, position, count] bytes

@@ -5,6 +5,7 @@
  */
 import type { DeviceConfig } from "../../core/device-config";
 import { Device } from "../../core/device";
+import { reportException } from "../../core/start-record";
 import { HostLink } from "./host-link";
 import { HostOp } from "./host-protocol";
 import { createXsPorts } from "./xs-ports";
@@ -14,10 +15,14 @@ type ConfigText = Omit<DeviceConfig, "pairings"> & { pairings: string[] };
 
 export default function start(): void {
   const link = new HostLink();
+  const ports = createXsPorts(link);
+  globalThis.abort = (message, exception) => {
+    reportException(ports, exception ?? message);
+  };
   const text = String.fromArrayBuffer(link.start(HostOp.config).call().buffer as ArrayBuffer);
   const { pairings, ...config } = JSON.parse(text) as ConfigText;
   new Device({
-    ...createXsPorts(link),
+    ...ports,
     config: { ...config, pairings: pairings.map(fromHex) },
     host: "xs-board",
     onState(state) {

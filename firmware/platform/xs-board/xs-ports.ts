@@ -4,7 +4,16 @@ import type { HostLink } from "./host-link";
 import { XsCrypto } from "./xs-crypto";
 import { XsDiscovery, XsNetwork } from "./xs-network";
 import { XsStorage } from "./xs-storage";
-import { XsClock, XsEntropy, XsLog, XsMemoryMeter, XsPreferences, XsReset, XsTimers } from "./xs-system";
+import {
+  XsClock,
+  XsEntropy,
+  XsLog,
+  XsMemoryMeter,
+  XsPreferences,
+  XsReset,
+  XsTimers,
+  XsWatchdog,
+} from "./xs-system";
 
 /** Every port of the XS board over one link to Node. */
 export function createXsPorts(link: HostLink): Ports {
@@ -14,6 +23,7 @@ export function createXsPorts(link: HostLink): Ports {
     entropy: new XsEntropy(link),
     log: new XsLog(),
     reset: new XsReset(link),
+    watchdog: new XsWatchdog(link),
     preferences: new XsPreferences(link),
     memory: new XsMemoryMeter(),
     storage: new XsStorage(link),

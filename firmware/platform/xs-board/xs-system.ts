@@ -11,6 +11,7 @@ import type {
   ResetReason,
   TimerHandle,
   Timers,
+  Watchdog,
 } from "../../core/io";
 import type { HostLink } from "./host-link";
 import { HostEvent, HostOp } from "./host-protocol";
@@ -97,6 +98,18 @@ export class XsReset implements Reset {
 
   restart(): void {
     this.#link.start(HostOp.restart).call();
+  }
+}
+
+export class XsWatchdog implements Watchdog {
+  readonly #link: HostLink;
+
+  constructor(link: HostLink) {
+    this.#link = link;
+  }
+
+  feed(withinMs: number): void {
+    this.#link.start(HostOp.feedWatchdog).f64(withinMs).call();
   }
 }
 

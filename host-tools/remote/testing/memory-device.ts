@@ -25,7 +25,7 @@ import {
   putReady,
   verbs,
 } from "../../../firmware/protocol/verbs";
-import type { Verb } from "../../../firmware/protocol/verbs";
+import type { DeviceHealth, LogLine, Verb } from "../../../firmware/protocol/verbs";
 import { nodeCrypto } from "../node-crypto";
 
 export interface Partial {
@@ -54,6 +54,20 @@ export class MemoryStore {
   maxRequests = 4;
   /** Takes bytes and forgets them, so that a bench measures the client. */
   isSink = false;
+  /** What it says of itself, two lines a page. */
+  lines: LogLine[] = [];
+  start = 1;
+  health: DeviceHealth = {
+    isSafe: false,
+    cause: 0,
+    failedStarts: 0,
+    exceptions: 0,
+    watchdogs: 0,
+    exceptionStart: 0,
+    exception: "",
+    freeBytes: 0,
+    leastFreeBytes: 0,
+  };
   /** Asked before each request. */
   refuse: (verb: string) => { code: number; text: string } | undefined = () => undefined;
 
@@ -120,6 +134,17 @@ export class MemoryDevice {
       case "status":
         this.#answer(verbs.status, request, statusOf(store));
         return;
+      case "health":
+        this.#answer(verbs.health, request, store.health);
+        return;
+      case "deviceLog": {
+        const { from } = value as { from: number };
+        const { start, lines } = store;
+        const found = lines.filter(({ sequence }) => sequence >= from);
+        const page = { start, uptimeMs: 1000, unixMs: 0, more: found.length > 2, lines: found.slice(0, 2) };
+        this.#answer(verbs.deviceLog, request, page);
+        return;
+      }
       case "has": {
         const { ids } = value as { ids: Uint8Array[] };
         const bits = new Uint8Array(Math.ceil(ids.length / 8));
@@ -320,7 +345,7 @@ function statusOf(store: MemoryStore): Parameters<typeof verbs.status.answer.siz
     heapUsedBytes: 0,
     heapPeakBytes: 0,
     heapLimitBytes: 0,
-    bootCount: 1,
+    bootCount: store.start,
     resetReason: 0,
     channels: 1,
     maxChannels: 4,

@@ -15,10 +15,40 @@ static GMainLoop *gLoop;
 static int gStatus, gIsDone, gArgc;
 static char **gArgv;
 
+/* globalThis.abort(message, exception), as the SDK's hosts call it with XS_ABORTHOOK. */
+static void callAbortHook(xsMachine *the, int status)
+{
+	fxBeginHost(the);
+	{
+		txSlot *exception;
+		mxPush(mxException);
+		exception = the->stack;
+		mxException = xsUndefined;
+		mxTry(the) {
+			txID id = fxFindName(the, "abort");
+			mxPush(mxGlobal);
+			if (fxHasID(the, id)) {
+				mxPush(mxGlobal);
+				fxCallID(the, id);
+				mxPushStringC((char *)fxAbortString(status));
+				mxPushSlot(exception);
+				fxRunCount(the, 2);
+				mxPop();
+			}
+		}
+		mxCatch(the) {
+		}
+	}
+	fxEndHost(the);
+}
+
 void fxAbort(xsMachine *the, int status)
 {
+	static int isEnding = 0;
 	if ((status == XS_UNHANDLED_EXCEPTION_EXIT) || (status == XS_UNHANDLED_REJECTION_EXIT))
 		fprintf(stderr, "exception: %s\n", xsToString(xsException));
+	if (!isEnding++)
+		callAbortHook(the, status);
 	fprintf(stderr, "abort: %s\n", fxAbortString(status));
 	exit(kAbortStatus + status);
 }

@@ -2,6 +2,7 @@
 /** Runs one suite on the real SDK and prints a line a case; moddable.test.ts reads them. */
 import { Device } from "../../../firmware/core/device";
 import type { Ports } from "../../../firmware/core/io";
+import { installAbortHook } from "../../../firmware/platform/moddable/abort-hook";
 import { createBasePorts } from "../../../firmware/platform/moddable/base-ports";
 import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
 import {
@@ -152,7 +153,8 @@ async function connections(serverPorts: number[], host = "127.0.0.1"): Promise<v
 
 function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
   const ports = portsIn("device");
-  const { name, relay, limits, pairingSecret } = device;
+  const { name, relay, limits, pairingSecret, failAfterMs } = device;
+  installAbortHook(ports);
   new Device({
     ...ports,
     config: { name, relay, limits, firmwareVersion: "0.1.0", pairings: [Uint8Array.fromHex(pairingSecret)] },
@@ -161,6 +163,10 @@ function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
       print(`state ${state}`);
     },
   });
+  if (failAfterMs !== undefined)
+    ports.timers.set(failAfterMs, () => {
+      throw new TypeError("a fault for tests");
+    });
   const tell = (): void => {
     print(`memory ${memory()}`);
     ports.timers.set(1000, tell);

@@ -35,5 +35,7 @@ export interface ProgramConfig {
     pairingSecret: string;
     limits: DeviceLimits;
     maxFragmentBytes?: number;
+    /** It ends by an exception that nobody catches, after so long. */
+    failAfterMs?: number;
   };
 }

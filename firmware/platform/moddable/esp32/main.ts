@@ -5,6 +5,7 @@ import WiFi from "embedded:network/interface/wifi";
 import config from "mc/config";
 import { createBasePorts } from "../base-ports";
 import type { TcpClass } from "../guarded-tcp";
+import { ModdableWatchdog } from "../moddable-system";
 import { startDevice } from "../start-device";
 import { cardBusOf, textOf } from "./board-config";
 import { SdmmcDriver } from "./coffer-card";
@@ -66,6 +67,7 @@ function start(): void {
           tcp: wakingTcp(TCP as unknown as TcpClass, power),
           resolve,
           preferences,
+          watchdog: new ModdableWatchdog(),
           host: "esp32",
           firmwareVersion: String(settings.firmwareVersion),
         });

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+/** What a device says of itself: its own log and its health. SPEC.md "deviceLog", "health". */
+
+import { FailureCode, verbs } from "../../firmware/protocol/verbs";
+import type { DeviceHealth, LogLines } from "../../firmware/protocol/verbs";
+import { DeviceFailure, failureRefusal, wrongAnswer } from "./device-failure";
+import type { SessionPool } from "./session-pool";
+
+/** A page of the device's log, from a sequence on. */
+export async function readDeviceLog(pool: SessionPool, device: string, from: number): Promise<LogLines> {
+  const page = await pool.ask((session) => session.request(verbs.deviceLog, { from }));
+  let least = from;
+  for (const { sequence, repeats } of page.lines) {
+    if (sequence < least || repeats > sequence) throw wrongAnswer(device, "a log out of order");
+    least = sequence + 1;
+  }
+  if (page.more && page.lines.length === 0) throw wrongAnswer(device, "a log that does not go on");
+  return page;
+}
+
+/** Undefined when the device's firmware is from before there was such a question. */
+export async function readHealth(pool: SessionPool): Promise<DeviceHealth | undefined> {
+  try {
+    return await pool.run((session) => session.request(verbs.health, {}));
+  } catch (error) {
+    if (!(error instanceof DeviceFailure)) throw error;
+    if (error.code === FailureCode.unknownVerb) return undefined;
+    throw failureRefusal(error);
+  }
+}

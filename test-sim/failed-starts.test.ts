@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+/** A device on the XS engine whose firmware fails: what it keeps, what it tells, and when it goes into safe mode. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+
+import { BOARD_LIMITS } from "../firmware/core/device-config";
+import { FAILED_STARTS } from "../firmware/core/start-record";
+import { ResetCause } from "../firmware/protocol/verbs";
+import { Refusal } from "../host-tools/refusal";
+import { DeviceClient } from "../host-tools/remote/device-client";
+import { TestRelay } from "../relay/test-relay";
+import { Board, type BoardOptions } from "./board";
+import type { CrashConfig } from "./crash-entry";
+import { bundleFirmware } from "./firmware-bundle";
+import { VirtualTime } from "./sim-time";
+import { xsBoardProgram } from "./xs-build";
+import type { XsExitReason } from "./xs-exit";
+
+const BUILD_MS = 180_000; // the first run compiles the engine
+const SECRET = new Uint8Array(32).fill(7);
+
+describe("starts that fail", function () {
+  this.timeout(60_000);
+  let relay: TestRelay;
+  let firmware: string;
+  const ends: (() => unknown)[] = [];
+
+  before(async function () {
+    this.timeout(BUILD_MS);
+    await xsBoardProgram();
+    firmware = await bundleFirmware(fileURLToPath(new URL("crash-entry.ts", import.meta.url)));
+    relay = await TestRelay.start();
+  });
+  after(() => relay.stop());
+  afterEach(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  });
+
+  function newBoard(crash: CrashConfig["crash"], changes: Partial<BoardOptions> = {}) {
+    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:device:cam1"], usage: "client" });
+    const cert = issued.certificate + TestRelay.deviceAuthority.certificate;
+    const config = {
+      name: "cam1",
+      firmwareVersion: "0.1.0",
+      relay: { host: "127.0.0.1", port: relay.port },
+      pairings: [Buffer.from(SECRET).toString("hex")],
+      limits: BOARD_LIMITS,
+      crash,
+    };
+    const board = new Board({
+      name: "cam1",
+      identity: { key: issued.key, cert, ca: TestRelay.relayAuthority.certificate },
+      seed: 1,
+      firmware,
+      config,
+      ...changes,
+    });
+    ends.push(() => board.cutPower());
+    return { board, config };
+  }
+
+  async function newClient(): Promise<DeviceClient> {
+    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:client:ann"], usage: "client" });
+    const client = await DeviceClient.open({
+      relay: { host: "127.0.0.1", port: relay.port },
+      identity: {
+        key: issued.key,
+        chain: issued.certificate + TestRelay.deviceAuthority.certificate,
+        ca: TestRelay.relayAuthority.certificate,
+      },
+      device: "cam1",
+      pairingSecret: SECRET,
+      patienceMs: 10_000,
+      channels: 1,
+    });
+    ends.push(() => client.close());
+    return client;
+  }
+
+  async function until(what: string, condition: () => boolean): Promise<void> {
+    for (const end = Date.now() + 15_000; !condition();) {
+      assert.ok(Date.now() < end, `${what} did not happen`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  function endOf(board: Board): XsExitReason | undefined {
+    return board.exit?.reason;
+  }
+
+  /** A start that ends by itself; how. */
+  async function failOnce(board: Board): Promise<XsExitReason | undefined> {
+    await board.boot().catch(() => undefined);
+    if (board.time instanceof VirtualTime) await board.advance(1000).catch(() => undefined);
+    await until("the failure", () => board.exit !== undefined);
+    return endOf(board);
+  }
+
+  for (const [fault, reason, text] of [
+    ["throw", "unhandledException", /^TypeError: a fault for tests at /],
+    ["reject", "unhandledRejection", /^TypeError: a fault for tests at /],
+    ["memory", "outOfMemory", /^$|memory/],
+  ] as const)
+    it(`remembers in flash how it ended: ${fault}`, async () => {
+      const { board, config } = newBoard({ atEvent: 3, fault });
+      assert.equal(await failOnce(board), reason);
+      config.crash = undefined;
+      await board.boot();
+      await until("online", () => board.isOnline);
+      const client = await newClient();
+      const status = await client.status();
+      assert.deepEqual([status.bootCount, status.resetReason], [2, ResetCause.exception]);
+      const health = await client.health();
+      assert.deepEqual([health?.exceptions, health?.isSafe, health?.failedStarts], [1, false, 1]);
+      assert.match(health?.exception ?? "", text);
+      const { lines } = await client.deviceLog(0);
+      assert.match(lines[1]?.text ?? "", /ended (with|by itself)/);
+    });
+
+  it("is reset by its watchdog when its loop turns no more, and says so", async () => {
+    const { board, config } = newBoard({ atEvent: 5, fault: "loop" }, { watchdogInstructions: 50_000_000 });
+    assert.equal(await failOnce(board), "watchdog");
+    config.crash = undefined;
+    await board.boot();
+    await until("online", () => board.isOnline);
+    const client = await newClient();
+    assert.equal((await client.status()).resetReason, ResetCause.watchdog);
+    assert.equal((await client.health())?.watchdogs, 1);
+  });
+
+  it("is reset by its watchdog when its timers fire no more", async () => {
+    const { board } = newBoard({ atEvent: 1, fault: "stall" }, { virtualTime: true });
+    await board.boot();
+    await board.advance(29_000);
+    assert.equal(endOf(board), undefined);
+    await board.advance(2000);
+    assert.equal(endOf(board), "watchdog");
+  });
+
+  it("is not, however long it runs, when all is well", async () => {
+    const { board } = newBoard(undefined, { virtualTime: true });
+    await board.boot();
+    await board.advance(30 * 60_000);
+    assert.equal(board.exit, undefined);
+  });
+
+  it("starts in safe mode after five failures in a row, tells why, and leaves it again", async () => {
+    const { board, config } = newBoard({ atEvent: 2, fault: "throw" }, { virtualTime: true });
+    for (let i = 0; i < FAILED_STARTS; i++) assert.equal(await failOnce(board), "unhandledException");
+    const { operations } = board.card;
+    // Safe mode does less, and does not come to what fails.
+    config.crash = undefined;
+    await board.boot();
+    for (let second = 0; !board.isOnline && second < 60; second++) {
+      await board.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 10)); // the connection is real
+    }
+    const client = await newClient();
+    const health = await client.health();
+    assert.deepEqual(
+      [health?.isSafe, health?.cause, health?.failedStarts, health?.exceptions],
+      [true, ResetCause.exception, 5, 5],
+    );
+    await assert.rejects(
+      client.logList(),
+      (error) => error instanceof Refusal && error.kind === "deviceInSafeMode" && error.hint !== undefined,
+    );
+    assert.equal(board.card.operations, operations);
+    await board.advance(30 * 60_000);
+    await until("a start as usual", () => board.logLines.some((line) => /start 7 \(software\)/.test(line)));
+    await board.advance(1000);
+    assert.ok(board.card.operations > operations);
+    assert.ok(board.logLines.some((line) => line.includes("safe mode has held")));
+  });
+
+  it("leaves safe mode when it is switched off and on", async () => {
+    const { board, config } = newBoard({ atEvent: 2, fault: "throw" });
+    for (let i = 0; i < FAILED_STARTS; i++) await failOnce(board);
+    config.crash = undefined;
+    await board.boot();
+    assert.match(board.logLines.at(-1) ?? "", /safe mode|uplink/);
+    await board.cutPower();
+    await board.boot();
+    await until("online", () => board.isOnline);
+    assert.equal((await (await newClient()).health())?.isSafe, false);
+  });
+});
