@@ -149,6 +149,8 @@ export async function run(): Promise<void> {
   });
   const words = process.argv.slice(2);
   process.once("uncaughtException", (error) => {
+    // A device in this process ends itself in order, with a status of its own.
+    if (process.listenerCount("uncaughtException") > 0) return;
     process.exit(report(error, words));
   });
   const status = await main(words);
