@@ -58,6 +58,7 @@ export class StartWatch {
     const { timers } = this.#ports;
     if (this.#holding) timers.clear(this.#holding);
     if (this.#feeding) timers.clear(this.#feeding);
+    this.#holding = undefined; // the uplink tells of its end, too
   }
 
   private held(): void {

@@ -64,6 +64,14 @@ describe("a start", () => {
     bench.turns.advance(20_000);
     assert.equal(fed.length, 5);
   });
+
+  it("leaves no timer behind when its device is closed while it is online", () => {
+    const bench = new DeviceBench();
+    bench.welcome();
+    bench.device.close();
+    bench.turns.run();
+    assert.equal(bench.turns.nextInMs, undefined);
+  });
 });
 
 describe("safe mode", () => {
