@@ -8,6 +8,7 @@ import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import type { Location } from "./chunk-index";
 import type { ChunkReader } from "./chunk-reader";
+import { collectYoung } from "./collect-young";
 import { Refusal } from "../refusal";
 import { ChunkKind } from "./repository-keys";
 
@@ -100,6 +101,7 @@ export class ChunkFetcher {
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
     for (const id of alone) found.set(chunkKey(id), await this.#fetchAlone(id));
+    collectYoung();
     return {
       chunks: found,
       release: () => {
