@@ -486,7 +486,8 @@ describe("checkpoints", () => {
     await push(await open(), "goes on");
   });
 
-  it("is made whole or not at all, wherever the connection breaks", async () => {
+  it("is made whole or not at all, wherever the connection breaks", async function () {
+    this.timeout(60_000);
     const before = await open({ checkpointEntries: 1000 });
     for (let i = 0; i < 12; i++) await push(before, `file-${String(i)}`);
     await before.close();
