@@ -34,8 +34,11 @@ export interface LogState {
   tag: Uint8Array;
   /** Where the next record goes in it. */
   offset: number;
-  /** A segment above the last may be on the card: one that could not be begun, in whatever condition. */
-  isNextDoubtful: boolean;
+  /**
+   * What an attempt that failed may have left on the card, in whatever condition: a record behind the last ("tail"), or a
+   * segment above the last ("next"). Never both: one is cleared away before the other comes about.
+   */
+  doubtful: "nothing" | "tail" | "next";
   /** The first entry known not to read as it was written. */
   damagedSequence: number | undefined;
 }
@@ -51,7 +54,7 @@ export function newLogState(log: Uint8Array): LogState {
     segment: -1,
     tag,
     offset: 0,
-    isNextDoubtful: false,
+    doubtful: "nothing",
     damagedSequence: undefined,
   };
 }

@@ -20,6 +20,7 @@ import { entryHash } from "../protocol/log-chain";
 import { isEqual } from "../protocol/session";
 import { FailureCode } from "../protocol/verbs";
 import type { LogHead } from "../protocol/verbs";
+import { attempt } from "./attempt";
 import { removeFile } from "./blob-removal";
 import { writeSector } from "./card-sector";
 import { makeRoom } from "./eviction";
@@ -128,14 +129,13 @@ export class LogWriter {
       this.write(file, state, { segment, tag, offset }, entry, done);
     };
     // One that failed may have its record on the card all the same, and the next boot would believe it.
-    if (state.isNextDoubtful) this.removeNext(state, write);
+    if (state.doubtful === "next") this.removeNext(state, write);
     else write();
   }
 
   /** The entry in a segment of its own, above all others. */
   private begin(state: LogState, entry: NewEntry, done: Appended): void {
-    // The boot looks for given up segments below the last one only.
-    this.#trimmer.clear(state, (error) => {
+    const extend = (error?: unknown): void => {
       if (error) done(error);
       else {
         this.extend(state, entry, false, (failure, file, tag) => {
@@ -146,10 +146,32 @@ export class LogWriter {
           }
         });
       }
+    };
+    // The boot looks for given up segments below the last one only.
+    this.#trimmer.clear(state, (error) => {
+      if (error || state.doubtful !== "tail") extend(error);
+      else this.clearTail(state, extend);
     });
   }
 
+  /** A record behind the last that never counted: a reader would take it for the first of the next segment. */
+  private clearTail(state: LogState, done: (error?: unknown) => void): void {
+    let file: StorageFile | undefined;
+    const finish = (error?: unknown): void => {
+      file?.close();
+      if (!error) state.doubtful = "nothing";
+      done(error);
+    };
+    attempt(() => {
+      const opened = this.#parts.storage.openFile(segmentPath(state.log, state.segment), "update");
+      file = opened;
+      opened.write(new Uint8Array(SECTOR_BYTES), state.offset);
+      opened.flush(finish);
+    }, finish);
+  }
+
   private write(file: StorageFile, state: LogState, place: Place, entry: NewEntry, done: Appended): void {
+    if (place.segment === state.segment) state.doubtful = "tail";
     try {
       file.write(encodeRecord(place.tag, entry.sequence, entry.hash, entry.bytes), place.offset);
     } catch (error) {
@@ -168,7 +190,7 @@ export class LogWriter {
       state.segment = place.segment;
       state.tag = place.tag;
       state.offset = place.offset + recordBytes(entry.bytes.length);
-      state.isNextDoubtful = false;
+      state.doubtful = "nothing";
       if (entry.isSkip) this.giveUp(state);
       done(undefined, headOf(state));
     });
@@ -209,7 +231,7 @@ export class LogWriter {
       });
     };
     try {
-      state.isNextDoubtful = true;
+      state.doubtful = "next";
       const created = storage.openFile(segmentPath(state.log, state.segment + 1), "create");
       file = created;
       created.allocate(LOG_SEGMENT_BYTES);
@@ -235,7 +257,7 @@ export class LogWriter {
   /** Its record first: while its header is whole and its record is not, it is one that was never confirmed. */
   private removeNext(state: LogState, done: (error?: unknown) => void): void {
     removeFile(this.#parts, segmentPath(state.log, state.segment + 1), FIRST_RECORD, (error) => {
-      if (!error) state.isNextDoubtful = false;
+      if (!error) state.doubtful = "nothing";
       done(error);
     });
   }

@@ -183,4 +183,35 @@ describe("log store", () => {
     bench.reboot();
     assert.ok(bench.entries(LOG).length >= 42);
   });
+
+  it("leaves nothing of an append that failed at the end of a segment, when the next one needs a new segment", () => {
+    let failures = 0;
+    for (let first = 1; first <= 4; first++) {
+      for (let second = 0; ; second++) {
+        const bench = new StoreBench();
+        const append = (entry: Uint8Array, failing: number): boolean => {
+          if (failing > 0) bench.simCard.failAtOperation(failing);
+          const outcome = bench.append(LOG, bench.logs.head(LOG).head, entry);
+          if (outcome instanceof Refusal) assert.equal(outcome.code, FailureCode.cardFailed);
+          return !(outcome instanceof Refusal);
+        };
+        // one sector is left of the 64 KiB
+        const entries = fill(
+          bench,
+          Array.from({ length: 21 }, () => 3000),
+        );
+        assert.ok(!append(randomBytes(77, 100), first));
+        failures++;
+        entries.push(randomBytes(78, 3000));
+        const isDone = append(randomBytes(78, 3000), second);
+        if (isDone && second > 0) break; // it has no more operations to fail at
+        if (!isDone) assert.ok(append(randomBytes(78, 3000), 0));
+        for (let boots = 0; boots < 2; boots++) {
+          assert.equal(Buffer.compare(Buffer.concat(bench.entries(LOG)), Buffer.concat(entries)), 0);
+          bench.reboot();
+        }
+      }
+    }
+    assert.ok(failures > 20, `${String(failures)} of the small appends failed`);
+  });
 });
