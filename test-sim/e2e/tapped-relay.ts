@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * The real relay, in this process and in the hands of an attacker: every byte that it decrypts goes through `tap`, which
- * may record it or change it. Nothing else in this process speaks TLS, so the tap sits on the class of its sockets.
+ * may record it or change it. The tap sits on the class of all sockets of TLS in this process, and lets those pass that are not
+ * the relay's: a client's or a simulated board's.
  */
 import { TLSSocket } from "node:tls";
 import { FRAME_HEADER_BYTES, readFrameHeader, type FrameHeader } from "../../firmware/protocol/frame";
@@ -57,7 +58,7 @@ export class TappedRelay {
         }),
       );
       relay.#running.catch(reject);
-      relay.#install();
+      relay.#install(port);
     });
   }
 
@@ -67,9 +68,10 @@ export class TappedRelay {
     TLSSocket.prototype.push = originalPush;
   }
 
-  #install(): void {
+  #install(port: number): void {
+    const streams = this.#streams;
     const cutterOf = (socket: TLSSocket): FrameCutter => {
-      const known = this.#streams.get(socket);
+      const known = streams.get(socket);
       if (known !== undefined) return known;
       const connection = this.#connections++;
       const cutter = new FrameCutter({
@@ -78,7 +80,7 @@ export class TappedRelay {
         },
         onFrame: (header, bytes) => this.onFrame({ connection, header, bytes }),
       });
-      this.#streams.set(socket, cutter);
+      streams.set(socket, cutter);
       return cutter;
     };
     TLSSocket.prototype.push = function push(
@@ -86,7 +88,8 @@ export class TappedRelay {
       chunk: unknown,
       encoding?: BufferEncoding,
     ): boolean {
-      if (!Buffer.isBuffer(chunk)) return originalPush.call(this, chunk, encoding);
+      const isRelays = streams.has(this) || this.localPort === port; // a socket that has been closed has no port
+      if (!Buffer.isBuffer(chunk) || !isRelays) return originalPush.call(this, chunk, encoding);
       const changed = cutterOf(this).next(chunk);
       return changed.length === 0 || originalPush.call(this, changed, encoding);
     };
