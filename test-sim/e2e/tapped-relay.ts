@@ -28,6 +28,7 @@ export class TappedRelay {
   readonly #controller = new AbortController();
   readonly #running: Promise<void>;
   readonly #streams = new WeakMap<TLSSocket, FrameCutter>();
+  readonly #sockets = new Set<TLSSocket>();
   #connections = 0;
 
   private constructor(running: (relay: TappedRelay) => Promise<void>) {
@@ -62,6 +63,18 @@ export class TappedRelay {
     });
   }
 
+  /** Sends what no honest relay would to whoever is connected as `role` and `name`; resolves when that one has hung up. */
+  async provoke(role: "client" | "device", name: string, bytes: Uint8Array): Promise<void> {
+    const identity = `URI:coffer:${role}:${name}`;
+    const found = [...this.#sockets].find(
+      (socket) => socket.getPeerCertificate().subjectaltname === identity,
+    );
+    if (found === undefined) throw new Error(`nobody is connected as ${identity}`);
+    const closed = new Promise((resolve) => found.once("close", resolve));
+    found.write(bytes);
+    await closed;
+  }
+
   async stop(): Promise<void> {
     this.#controller.abort();
     await this.#running;
@@ -70,6 +83,7 @@ export class TappedRelay {
 
   #install(port: number): void {
     const streams = this.#streams;
+    const sockets = this.#sockets;
     const cutterOf = (socket: TLSSocket): FrameCutter => {
       const known = streams.get(socket);
       if (known !== undefined) return known;
@@ -80,6 +94,8 @@ export class TappedRelay {
         },
         onFrame: (header, bytes) => this.onFrame({ connection, header, bytes }),
       });
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
       streams.set(socket, cutter);
       return cutter;
     };

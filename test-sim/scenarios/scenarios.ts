@@ -7,6 +7,7 @@ import { deepEqual, equal, ok } from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { FrameType, encodeFrame } from "../../firmware/protocol/frame";
 import { compareTrees } from "../../host-tools/demo/compare-trees";
 import { requireRefused } from "../e2e/refused";
 import { makeSampleTree } from "../e2e/sample-tree";
@@ -36,6 +37,7 @@ interface DeviceLine {
   isOnline?: boolean;
   host?: string;
   card?: string;
+  bootCount?: number;
   capacityBytes?: number;
   freeBytes?: number;
 }
@@ -91,6 +93,15 @@ async function requireIdentical(world: World, name: string, home = world.home): 
   deepEqual((await compareTrees(world.path(name), to)).differences, []);
 }
 
+/** It dials by itself, after a pause that grows with its failures. */
+async function untilOnline(world: World): Promise<void> {
+  const endMs = performance.now() + 30_000;
+  while (!(await world.isOnline("cam1"))) {
+    if (performance.now() > endMs) throw new Error("cam1 does not come back");
+    await delay(20);
+  }
+}
+
 /** Declares all scenarios on one host. `makeHost` is called when they begin. */
 export function describeScenarios(title: string, makeHost: () => DeviceHost | Promise<DeviceHost>): void {
   describe(`scenarios on ${title} (COFFER_TEST_SEED=${String(seed)})`, function () {
@@ -144,6 +155,21 @@ export function describeScenarios(title: string, makeHost: () => DeviceHost | Pr
       await tampered.requireUnharmed();
     });
 
+    it("hostile relay: what it makes up costs the device its connection, and nothing else", async () => {
+      const { world, relay } = scene;
+      const starts = async (): Promise<unknown> =>
+        (await world.json<DeviceLine>(["status", ...cam1]))[1]?.bootCount;
+      const startsBefore = await starts();
+      const tooLong = Uint8Array.of(FrameType.data, 0, 0, 1, 0xff, 0xff);
+      const noWelcome = encodeFrame(FrameType.welcome, 0, new Uint8Array(5));
+      for (const bytes of [tooLong, noWelcome]) {
+        await relay.provoke("device", "cam1", bytes);
+        await untilOnline(world);
+      }
+      equal(await starts(), startsBefore);
+      await requireIdentical(world, "sample");
+    });
+
     it("two clients: both push at once, and both see all of it afterwards", async () => {
       const { world } = scene;
       const other = await world.secondComputer("other-home");
@@ -179,6 +205,7 @@ export function describeScenarios(title: string, makeHost: () => DeviceHost | Pr
         await delay(700 + random.below(500));
         const status = await push.kill("SIGKILL");
         equal(status, -1, `it was quicker than the kill: ${push.said}`);
+        ok(!(await world.succeed(["ls", ...cam1])).includes("resumed"), "nothing half is listed");
       }
       const upKilled = proxy.bytes.up - upBefore;
       proxy.bytesPerSecond = undefined;
