@@ -2,7 +2,16 @@
 /** A screen that nobody sees, for programs that insist on a window. Its own for every test run: Xvfb picks a free number. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
+
+const PROGRAM = "Xvfb";
+
+/** Whether there can be one on this computer. */
+export function hasVirtualDisplay(): boolean {
+  return (process.env["PATH"] ?? "").split(delimiter).some((folder) => existsSync(join(folder, PROGRAM)));
+}
 
 export class VirtualDisplay {
   /** For $DISPLAY. */
@@ -14,16 +23,15 @@ export class VirtualDisplay {
     this.name = `:${number}`;
   }
 
-  /** Undefined when there is no Xvfb. */
-  static async start(): Promise<VirtualDisplay | undefined> {
+  static async start(): Promise<VirtualDisplay> {
     const words = ["-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp"];
-    const child = spawn("Xvfb", words, { stdio: ["ignore", "ignore", "ignore", "pipe"] });
-    const failed = once(child, "error").then(() => undefined);
-    const ended = once(child, "exit").then(() => undefined);
+    const child = spawn(PROGRAM, words, { stdio: ["ignore", "ignore", "ignore", "pipe"] });
+    const ended = once(child, "exit").then(([status]) => {
+      throw new Error(`${PROGRAM} ended with ${String(status)} instead of opening a display`);
+    });
+    ended.catch(() => undefined); // at the end nobody waits any more
     const told = once(child.stdio[3] as Readable, "data").then(([number]) => String(number).trim());
-    const number = await Promise.race([told, failed, ended]);
-    for (const unused of [failed, ended, told]) unused.catch(() => undefined);
-    return number === undefined ? undefined : new VirtualDisplay(child, number);
+    return new VirtualDisplay(child, await Promise.race([told, ended]));
   }
 
   async close(): Promise<void> {
