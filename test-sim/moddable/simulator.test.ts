@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { World } from "../e2e/world";
 import { projectRoot } from "../project-root";
-import { ModdableSimulatorHost } from "../scenarios/moddable-simulator";
+import { ModdableSimulatorHost, type SimulatorDevice } from "../scenarios/moddable-simulator";
 import { describeScenarios } from "../scenarios/scenarios";
 import { moddableSdk } from "./moddable-build";
 import { VirtualDisplay, hasVirtualDisplay } from "./virtual-display";
@@ -35,9 +35,10 @@ else
     it("stops at a breakpoint in a .ts file of the core, and goes on from there", async function () {
       this.timeout(BUILD_MS);
       const world = await World.create();
-      await world.startRelay();
-      const device = await host().device({ world, name: "cam1", seed: 1 });
+      let device: SimulatorDevice | undefined;
       try {
+        await world.startRelay();
+        device = await host().device({ world, name: "cam1", seed: 1 });
         await device.start();
         const path = join(projectRoot(), "firmware", "core", "verb-put.ts");
         const stopping = device.simulator?.xsbug.stopAt(path, lineOf(path, ".write("));
@@ -49,7 +50,7 @@ else
         device.simulator?.xsbug.go();
         assert.equal((await push).status, 0);
       } finally {
-        await device.stop();
+        await device?.stop();
         await world.close();
       }
     });

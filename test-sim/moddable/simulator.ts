@@ -56,7 +56,10 @@ export class Simulator {
       env,
       stdio: ["ignore", "ignore", "pipe"],
     });
-    await once(child, "spawn");
+    await once(child, "spawn").catch(async (error: unknown) => {
+      await xsbug.close();
+      throw error;
+    });
     return new Simulator(child, xsbug);
   }
 

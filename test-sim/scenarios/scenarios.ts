@@ -56,22 +56,20 @@ interface Scene {
 async function setScene(host: DeviceHost, capacityBytes?: number): Promise<Scene> {
   const world = await World.create();
   const relay = await TappedRelay.start(world.home, world.port);
-  const device = await host.device({
-    world,
-    name: "cam1",
-    seed,
-    ...(capacityBytes === undefined ? {} : { capacityBytes }),
-  });
-  return {
-    world,
-    relay,
-    device,
-    async close() {
-      await device.stop();
-      await world.close();
-      await relay.stop();
-    },
+  let device: ScenarioDevice | undefined;
+  const close = async (): Promise<void> => {
+    await device?.stop();
+    await world.close();
+    await relay.stop();
   };
+  try {
+    const card = capacityBytes === undefined ? {} : { capacityBytes };
+    device = await host.device({ world, name: "cam1", seed, ...card });
+    return { world, relay, device, close };
+  } catch (error) {
+    await close(); // nobody else would end what has been started
+    throw error;
+  }
 }
 
 /** Incompressible files. */
@@ -125,8 +123,9 @@ export function describeScenarios(title: string, makeHost: () => DeviceHost | Pr
       await scene.device.start();
     });
     after(async () => {
-      await proxy.close();
-      await scene.close();
+      // Without a scene there is no proxy either, and `before` has told why.
+      await (proxy as TcpProxy | undefined)?.close();
+      await (scene as Scene | undefined)?.close();
     });
 
     /** What may travel twice after one interruption: what the device had not written down, and what was on its way. */
