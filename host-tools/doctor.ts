@@ -146,7 +146,8 @@ async function checkModdable(): Promise<Finding[]> {
   ];
   for (const folder of candidates) {
     if (!(await isThere(join(folder, "xs", "includes", "xs.h")))) continue;
-    if (folder === fromEnvironment) return [await checkModdableTools(folder), await checkEspIdf()];
+    if (folder === fromEnvironment)
+      return [await checkModdableTools(folder), await checkDisplay(), await checkEspIdf()].flat();
     return [
       {
         name: "Moddable SDK",
@@ -181,6 +182,17 @@ async function checkModdableTools(folder: string): Promise<Finding> {
     detail: `${folder}, but its tools are not built`,
     remedy: "Build them as its Getting Started says (documentation/Moddable SDK - Getting Started.md).",
   };
+}
+
+/** The SDK's simulator opens a window; its tests give it one that nobody sees. */
+async function checkDisplay(): Promise<Finding[]> {
+  if (process.platform !== "linux") return [];
+  const name = "Xvfb";
+  const folders = (process.env.PATH ?? "").split(":");
+  const found = await Promise.all(folders.map((folder) => isThere(join(folder, "Xvfb"))));
+  if (found.includes(true)) return [{ name, state: "ok", detail: "the simulator's tests have a display" }];
+  const remedy = "Only `npm run test:moddable` needs it (Debian: `apt install xvfb`).";
+  return [{ name, state: "warn", detail: "not found; nothing is tested in Moddable's simulator", remedy }];
 }
 
 async function checkEspIdf(): Promise<Finding> {

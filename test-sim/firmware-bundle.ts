@@ -41,7 +41,8 @@ export async function bundleFirmware(entry: string, options: BundleOptions = {})
   return withLineRemarks(code, mappings, names);
 }
 
-function withLineRemarks(code: string, mappings: string, names: string[]): string {
+/** `names`: of the map's sources. No literal of `code` may span lines. */
+export function withLineRemarks(code: string, mappings: string, names: string[]): string {
   const origins = firstOrigins(mappings);
   const out: string[] = [];
   let source = -1;

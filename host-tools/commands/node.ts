@@ -4,6 +4,7 @@ import { type GlobalOptions, contextOf } from "../command-context";
 import { loadDeviceSetup, relayOption, requireFolder } from "../device-host";
 import { interruptSignal } from "../interruption";
 import { Refusal } from "../refusal";
+import { capacityBytes, capacityOption } from "../capacity";
 import { HostDiscovery } from "../../relay/host-discovery";
 import { DeviceLog, serverLog } from "../server-log";
 
@@ -11,6 +12,7 @@ interface NodeOptions extends GlobalOptions {
   folder: string;
   as: string;
   relay: string | undefined;
+  capacity: string | undefined;
 }
 
 export const command: CommandModule<GlobalOptions, NodeOptions> = {
@@ -21,9 +23,11 @@ export const command: CommandModule<GlobalOptions, NodeOptions> = {
       .positional("folder", { type: "string", demandOption: true, describe: "Where it stores; has to exist" })
       .option("as", { type: "string", demandOption: true, requiresArg: true, describe: "Which device it is" })
       .option("relay", relayOption)
+      .option("capacity", capacityOption)
       .example("$0 node /srv/coffer --as attic", ""),
   handler: async (options) => {
     const { state, output } = contextOf(options);
+    const capacity = options.capacity === undefined ? {} : { capacityBytes: capacityBytes(options.capacity) };
     const { name, identity, pairings, relay } = await loadDeviceSetup(state, options.as, options.relay);
     await requireFolder(options.folder);
     const { runNode } = await import("../../firmware/platform/node/main");
@@ -39,6 +43,7 @@ export const command: CommandModule<GlobalOptions, NodeOptions> = {
           ...(identity.crl === undefined ? {} : { crlPem: identity.crl }),
         },
         pairingSecrets: pairings,
+        ...capacity,
         ...(relay === undefined ? { discovery: new HostDiscovery() } : { relay }),
         log: (line) => {
           const [, level = "info", message = line] = /^(\w+): (.*)$/s.exec(line) ?? [];

@@ -13,7 +13,7 @@ import { plural } from "../transfer-progress";
 export interface DeviceRecord
   extends
     Partial<Omit<DeviceStatus, "card" | "device" | "resetReason">>,
-    Partial<Omit<DeviceHealth, "cause">> {
+    Partial<Omit<DeviceHealth, "cause" | "freeBytes" | "leastFreeBytes">> {
   kind: "device";
   name: string;
   isOnline: boolean;
@@ -22,6 +22,9 @@ export interface DeviceRecord
   card?: keyof typeof CardState;
   /** Why it started. */
   resetReason?: keyof typeof ResetCause;
+  /** Memory outside the JavaScript heap, now and at the worst moment; `freeBytes` is the card's. */
+  systemFreeBytes?: number;
+  systemLeastFreeBytes?: number;
   /** It is connected, and something is wrong all the same. */
   problem?: RefusalRecord;
 }
@@ -96,8 +99,16 @@ async function examine(
         card: nameOf(CardState, card) ?? "failed",
         resetReason: nameOf(ResetCause, resetReason) ?? "unknown",
       };
-      const { cause: _cause, ...health } = (await device.health()) ?? { cause: 0 };
-      Object.assign(told, health);
+      const health = await device.health();
+      if (health !== undefined) {
+        const {
+          cause: _cause,
+          freeBytes: systemFreeBytes,
+          leastFreeBytes: systemLeastFreeBytes,
+          ...counts
+        } = health;
+        Object.assign(told, { ...counts, systemFreeBytes, systemLeastFreeBytes });
+      }
       const refusal = told.isSafe === true ? safeMode(told) : cardProblem(told);
       return refusal === undefined ? told : { ...told, problem: describeRefusal(refusal) };
     } finally {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { Storage } from "../../firmware/core/io";
+import { LimitedStorage } from "../../firmware/core/limited-storage";
 import { FilePreferences } from "../../firmware/platform/node/file-preferences";
 import { FolderStorage } from "../../firmware/platform/node/folder-storage";
 import { nodeCrypto, nodeEntropy } from "../../firmware/platform/node/node-crypto";
@@ -55,6 +56,11 @@ describeCases<Storage>(
   "storage port: folder of the host node",
   storageCases,
   () => new FolderStorage({ root: newFolder() }),
+);
+describeCases<Storage>(
+  "storage port: a part of a host node's disk",
+  storageCases,
+  () => new LimitedStorage({ storage: new FolderStorage({ root: newFolder() }), capacityBytes: 4 * 2 ** 20 }),
 );
 describeCases("cryptography port: host node", cryptoCases, () => nodeCrypto);
 describeCases("system ports: simulator", systemCases, () => {

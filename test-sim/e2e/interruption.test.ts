@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-import { deepEqual, equal, ok } from "node:assert/strict";
+/** A push or pull whose relay, network or client fails; a device that does is in ../scenarios. */
+import { deepEqual, equal } from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,9 +10,6 @@ import type { CofferProcess } from "./coffer-process";
 import { TcpProxy } from "./tcp-proxy";
 import { World } from "./world";
 
-/** What may travel twice for each upload that was under way, and how many there are at once. */
-const resentBytes = 256 * 1024;
-const streams = 2;
 const files = 12;
 const fileBytes = 700_000;
 const treeBytes = files * fileBytes;
@@ -28,13 +26,12 @@ describe(`interruption at random moments (COFFER_TEST_SEED=${String(seed)})`, fu
   let proxy: TcpProxy;
   let home: string;
   let relay: CofferProcess;
-  let node: CofferProcess;
   let trees = 0;
 
   before(async () => {
     world = await World.create();
     relay = await world.startRelay();
-    node = await world.startNode("cam1");
+    await world.startNode("cam1");
     proxy = await TcpProxy.start(world.port);
     home = await world.homeThrough("client", proxy.port);
   });
@@ -68,29 +65,6 @@ describe(`interruption at random moments (COFFER_TEST_SEED=${String(seed)})`, fu
     deepEqual((await compareTrees(tree, to)).differences, []);
   }
 
-  it("a killed client goes on where it was, and little travels twice", async () => {
-    const tree = await newTree();
-    const upBefore = proxy.bytes.up;
-    const kills = 4;
-    for (let kill = 0; kill < kills; kill += 1) {
-      const push = world.spawn(["push", tree, ...cam1], { home });
-      await moment();
-      await push.kill("SIGKILL");
-      const listed = await world.json<{ name: string }>(["ls", ...cam1]);
-      const isListed = listed.some(({ name }) => tree.endsWith(`/${name}`));
-      if (isListed) await requireIdentical(tree); // it had been quicker than the kill
-    }
-    proxy.bytesPerSecond = undefined;
-    await world.succeed(["push", tree, ...cam1], { home });
-    const up = proxy.bytes.up - upBefore;
-    const allowed = treeBytes * 1.01 + kills * (streams * resentBytes + 20_000);
-    ok(
-      up <= allowed,
-      `${String(up)} bytes travelled for ${String(treeBytes)}, allowed are ${String(allowed)}`,
-    );
-    await requireIdentical(tree);
-  });
-
   it("a killed relay is waited for, and the push goes on by itself", async () => {
     const tree = await newTree();
     const push = world.spawn(["push", tree, ...cam1], { home });
@@ -101,22 +75,6 @@ describe(`interruption at random moments (COFFER_TEST_SEED=${String(seed)})`, fu
     proxy.bytesPerSecond = undefined;
     const { status, stderr } = await push.finished();
     equal(status, 0, stderr);
-    await requireIdentical(tree);
-  });
-
-  it("a killed device is waited for, and loses nothing that it had acknowledged", async () => {
-    const tree = await newTree();
-    const upBefore = proxy.bytes.up;
-    const push = world.spawn(["push", tree, ...cam1], { home });
-    await moment();
-    await node.kill("SIGKILL");
-    await delay(300);
-    node = await world.startNode("cam1");
-    proxy.bytesPerSecond = undefined;
-    const { status, stderr } = await push.finished();
-    equal(status, 0, stderr);
-    const allowed = treeBytes * 1.03 + streams * resentBytes + 100_000 + 2 * 1024 * 1024; // and what was under way
-    ok(proxy.bytes.up - upBefore <= allowed);
     await requireIdentical(tree);
   });
 

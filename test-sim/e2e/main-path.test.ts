@@ -155,6 +155,7 @@ for (const host of ["node", "board"] as const)
       equal(relay?.["kind"], "relay");
       equal(device?.["isOnline"], true);
       equal(device["card"], "ok");
+      equal(Number(device["freeBytes"]) > 0, true, "the card's room, not the memory's");
       equal(device["host"], host === "node" ? "node" : "xs-board");
       match(await world.succeed(["df", ...cam1]), /DEVICE +CAPACITY/);
     });

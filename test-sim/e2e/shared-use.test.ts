@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/** More than two computers that push to one device at once, which is in ../scenarios. */
 import { deepEqual, equal } from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { compareTrees } from "../../host-tools/demo/compare-trees";
@@ -20,28 +21,6 @@ describe("several clients and several devices", function () {
   after(() => world.close());
 
   const on = (...names: DeviceName[]): string[] => ["--device", ...names];
-
-  it("lets two computers push to one device at once; both see all of it afterwards", async () => {
-    await world.succeed(["mkdir", "there-already", ...on("cam1")]);
-    const other = await world.secondComputer("other-home");
-    await Promise.all(
-      ["a", "b"].map((name, seed) => makeSampleTree(world.path(name), { seed, largeBytes: 4_000_000 })),
-    );
-    const pushes = await Promise.all([
-      world.coffer(["push", world.path("a"), ...on("cam1")]),
-      world.coffer(["push", world.path("b"), ...on("cam1")], { home: other }),
-    ]);
-    deepEqual(pushes.map(statusAndErrors), [
-      [0, ""],
-      [0, ""],
-    ]);
-    for (const name of ["a", "b"])
-      for (const [index, home] of [world.home, other].entries()) {
-        const to = world.path(`${name}-${String(index)}`);
-        await world.succeed(["pull", name, "--to", to, ...on("cam1")], { home });
-        deepEqual((await compareTrees(world.path(name), to)).differences, []);
-      }
-  });
 
   it("lets two commands of one computer run at once", async () => {
     await Promise.all(

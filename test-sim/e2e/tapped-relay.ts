@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * The real relay, in this process and in the hands of an attacker: every byte that it decrypts goes through `tap`, which
- * may record it or change it. Nothing else in this process speaks TLS, so the tap sits on the class of its sockets.
+ * may record it or change it. The tap sits on the class of all sockets of TLS in this process, and lets those pass that are not
+ * the relay's: a client's or a simulated board's.
  */
 import { TLSSocket } from "node:tls";
 import { FRAME_HEADER_BYTES, readFrameHeader, type FrameHeader } from "../../firmware/protocol/frame";
@@ -27,6 +28,7 @@ export class TappedRelay {
   readonly #controller = new AbortController();
   readonly #running: Promise<void>;
   readonly #streams = new WeakMap<TLSSocket, FrameCutter>();
+  readonly #sockets = new Set<TLSSocket>();
   #connections = 0;
 
   private constructor(running: (relay: TappedRelay) => Promise<void>) {
@@ -57,8 +59,20 @@ export class TappedRelay {
         }),
       );
       relay.#running.catch(reject);
-      relay.#install();
+      relay.#install(port);
     });
+  }
+
+  /** Sends what no honest relay would to whoever is connected as `role` and `name`; resolves when that one has hung up. */
+  async provoke(role: "client" | "device", name: string, bytes: Uint8Array): Promise<void> {
+    const identity = `URI:coffer:${role}:${name}`;
+    const found = [...this.#sockets].find(
+      (socket) => socket.getPeerCertificate().subjectaltname === identity,
+    );
+    if (found === undefined) throw new Error(`nobody is connected as ${identity}`);
+    const closed = new Promise((resolve) => found.once("close", resolve));
+    found.write(bytes);
+    await closed;
   }
 
   async stop(): Promise<void> {
@@ -67,9 +81,11 @@ export class TappedRelay {
     TLSSocket.prototype.push = originalPush;
   }
 
-  #install(): void {
+  #install(port: number): void {
+    const streams = this.#streams;
+    const sockets = this.#sockets;
     const cutterOf = (socket: TLSSocket): FrameCutter => {
-      const known = this.#streams.get(socket);
+      const known = streams.get(socket);
       if (known !== undefined) return known;
       const connection = this.#connections++;
       const cutter = new FrameCutter({
@@ -78,7 +94,9 @@ export class TappedRelay {
         },
         onFrame: (header, bytes) => this.onFrame({ connection, header, bytes }),
       });
-      this.#streams.set(socket, cutter);
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+      streams.set(socket, cutter);
       return cutter;
     };
     TLSSocket.prototype.push = function push(
@@ -86,7 +104,8 @@ export class TappedRelay {
       chunk: unknown,
       encoding?: BufferEncoding,
     ): boolean {
-      if (!Buffer.isBuffer(chunk)) return originalPush.call(this, chunk, encoding);
+      const isRelays = streams.has(this) || this.localPort === port; // a socket that has been closed has no port
+      if (!Buffer.isBuffer(chunk) || !isRelays) return originalPush.call(this, chunk, encoding);
       const changed = cutterOf(this).next(chunk);
       return changed.length === 0 || originalPush.call(this, changed, encoding);
     };

@@ -146,9 +146,13 @@ export class World {
   }
 
   /** The firmware on Node, on a folder of this world. */
-  async startNode(name: DeviceName, folder = this.path(`card-${name}`)): Promise<CofferProcess> {
+  async startNode(
+    name: DeviceName,
+    folder = this.path(`card-${name}`),
+    options: readonly string[] = [],
+  ): Promise<CofferProcess> {
     await mkdir(folder, { recursive: true });
-    const node = this.spawn(["node", folder, "--as", name]);
+    const node = this.spawn(["node", folder, "--as", name, ...options]);
     await node.until("online", () => this.isOnline(name));
     return node;
   }

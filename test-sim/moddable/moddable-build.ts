@@ -12,6 +12,7 @@ import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
 import { transform } from "esbuild";
 
+import { withLineRemarks } from "../firmware-bundle";
 import { projectRoot } from "../project-root";
 
 const run = promisify(execFile);
@@ -58,7 +59,7 @@ export function moddableSdk(): string | undefined {
   return candidates.find((folder) => existsSync(join(toolsOf(folder), "mcconfig")));
 }
 
-function toolsOf(sdk: string): string {
+export function toolsOf(sdk: string): string {
   return join(sdk, "build", "bin", "lin", "release");
 }
 
@@ -201,11 +202,15 @@ export async function checkModdableC(
   return said;
 }
 
-/** TypeScript as JavaScript. Untouched when nothing changed, so that make has nothing to do. */
+/**
+ * TypeScript as JavaScript. Untouched when nothing changed, so that make has nothing to do. `namesLines`: each line of it says
+ * which of the .ts file it is, for a debugger.
+ */
 export async function copySources(
   target: string,
   folders: readonly string[],
   files: readonly string[],
+  { namesLines = false }: { namesLines?: boolean } = {},
 ): Promise<void> {
   const root = projectRoot();
   const names = [...files];
@@ -218,7 +223,7 @@ export async function copySources(
     const isScript = name.endsWith(".ts") && !name.endsWith(".d.ts");
     const path = join(target, isScript ? `${name.slice(0, -3)}.js` : name);
     wanted.add(relative(target, path));
-    const text = isScript ? (await transform(source, { loader: "ts", target: "es2022" })).code : source;
+    const text = !isScript ? source : await scriptOf(source, namesLines ? join(root, name) : undefined);
     if (existsSync(path) && (await readFile(path, "utf8")) === text) continue;
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, text);
@@ -227,6 +232,20 @@ export async function copySources(
     const path = join(entry.parentPath, entry.name);
     if (entry.isFile() && !wanted.has(relative(target, path))) await rm(path);
   }
+}
+
+/** `path`: the file that its lines are to name. */
+async function scriptOf(source: string, path?: string): Promise<string> {
+  const { code, map } = await transform(source, {
+    loader: "ts",
+    target: "es2022",
+    ...(path === undefined
+      ? {}
+      : { sourcemap: "external", sourcefile: path, supported: { "template-literal": false } }),
+  });
+  if (path === undefined) return code;
+  const { mappings } = JSON.parse(map) as { mappings: string };
+  return withLineRemarks(code, mappings, [path]);
 }
 
 /** What a program prints when it fails; empty when it does not. */
@@ -243,7 +262,7 @@ export async function quiet(
   }
 }
 
-function outputOf(error: unknown): string {
+export function outputOf(error: unknown): string {
   const {
     stdout = "",
     stderr = "",

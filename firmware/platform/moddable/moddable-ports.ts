@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Ports, Preferences, Watchdog } from "../../core/io";
+import { LimitedStorage } from "../../core/limited-storage";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
@@ -14,6 +15,8 @@ export interface ModdablePortsOptions {
   root: string;
   /** What the folder is on, where that can go away. */
   medium?: StorageMedium;
+  /** How much of it may be used; absent: all that is free. */
+  capacityBytes?: number;
   identity: DeviceIdentity;
   tcp: TcpClass;
   preferences: Preferences;
@@ -25,8 +28,10 @@ export interface ModdablePortsOptions {
 
 /** Every port on Moddable. What differs between its platforms comes in. */
 export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { base, root, medium, identity, tcp, preferences, resolve, watchdog, maxFragmentBytes } = options;
+  const { base, root, medium, capacityBytes, identity, tcp, preferences, resolve, watchdog } = options;
+  const { maxFragmentBytes } = options;
   const { clock, timers } = base;
+  const storage = new ModdableStorage({ root, timers, ...(medium === undefined ? {} : { medium }) });
   return {
     ...base,
     entropy: new ModdableEntropy(),
@@ -34,7 +39,7 @@ export function createModdablePorts(options: ModdablePortsOptions): Ports {
     ...(watchdog ? { watchdog } : {}),
     preferences,
     memory: new ModdableMemoryMeter(),
-    storage: new ModdableStorage({ root, timers, ...(medium === undefined ? {} : { medium }) }),
+    storage: capacityBytes === undefined ? storage : new LimitedStorage({ storage, capacityBytes }),
     crypto: new ModdableCrypto(),
     network: new ModdableNetwork({
       tcp,

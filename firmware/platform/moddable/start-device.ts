@@ -18,6 +18,8 @@ export interface StartOptions {
   root: string;
   /** What the folder is on, where that can go away. */
   medium?: StorageMedium;
+  /** How much of it may be used; absent: all that is free. */
+  capacityBytes?: number;
   tcp: TcpClass;
   /** Where names have addresses. */
   resolve?: ModdableNetworkOptions["resolve"];
@@ -62,13 +64,15 @@ export function startDevice(options: StartOptions): Device | undefined {
 }
 
 function assemble(options: StartOptions): Device {
-  const { base, root, medium, tcp, resolve, preferences, watchdog, host, firmwareVersion, limits } = options;
+  const { base, root, medium, capacityBytes, tcp, resolve, preferences, watchdog } = options;
+  const { host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
     base,
     root,
     ...(medium === undefined ? {} : { medium }),
+    ...(capacityBytes === undefined ? {} : { capacityBytes }),
     tcp,
     ...(resolve === undefined ? {} : { resolve }),
     preferences,

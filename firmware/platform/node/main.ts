@@ -9,6 +9,7 @@ import { Device } from "../../core/device";
 import { HOST_LIMITS } from "../../core/device-config";
 import type { DeviceLimits, RelayAddress } from "../../core/device-config";
 import type { Discovery, Log, Preferences } from "../../core/io";
+import { LimitedStorage } from "../../core/limited-storage";
 import { exceptionText, reportException } from "../../core/start-record";
 import { FilePreferences } from "./file-preferences";
 import { FolderStorage } from "./folder-storage";
@@ -28,6 +29,8 @@ export interface NodeOptions {
   relay?: RelayAddress;
   discovery?: Discovery;
   limits?: DeviceLimits;
+  /** How much of the disk its files may take, bytes, more than 0. Absent: all that is free. */
+  capacityBytes?: number;
   log(line: string): void;
   signal: AbortSignal;
   onState?(state: "offline" | "online"): void;
@@ -79,7 +82,8 @@ interface Life {
 
 /** One start of the device: until `signal` is aborted, or it wants another one. */
 async function runOnce(options: NodeOptions, { log, preferences, failed }: Life): Promise<void> {
-  const { folder, signal } = options;
+  const { folder, signal, capacityBytes } = options;
+  const storage = new FolderStorage({ root: join(folder, "card") });
   let stop = (): void => undefined;
   const stopped = new Promise<void>((resolve) => (stop = resolve));
   signal.addEventListener("abort", stop, { once: true });
@@ -99,7 +103,7 @@ async function runOnce(options: NodeOptions, { log, preferences, failed }: Life)
     reset: nodeReset(stop),
     preferences,
     memory: nodeMemory,
-    storage: new FolderStorage({ root: join(folder, "card") }),
+    storage: capacityBytes === undefined ? storage : new LimitedStorage({ storage, capacityBytes }),
     crypto: nodeCrypto,
     network: new TlsNetwork({ identity: options.identity }),
     ...(options.discovery ? { discovery: options.discovery } : {}),
