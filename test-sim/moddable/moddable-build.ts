@@ -38,6 +38,8 @@ const FILES = [
 ];
 const SHARED_C_FILES = [
   "firmware/platform/moddable/coffer-files.c",
+  "firmware/platform/moddable/coffer-gcm.c",
+  "firmware/platform/moddable/coffer-records.c",
   "firmware/platform/moddable/coffer-system.c",
 ];
 export const LINUX_C_FILES = [
@@ -171,7 +173,11 @@ export async function checkModdableC(
 ): Promise<string> {
   const { stdout: glib } = await run("pkg-config", ["--cflags", "gio-2.0"]);
   // What is not ours is not judged: -isystem.
-  const folders = [...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)), generated];
+  const folders = [
+    ...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)),
+    join(sdk, "modules", "crypt", "digest", "kcl"),
+    generated,
+  ];
   const system = [
     ...folders,
     ...glib
