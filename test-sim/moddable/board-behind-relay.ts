@@ -21,6 +21,8 @@ export interface BoardOptions {
   /** Absent: memory that grows. */
   memory?: FixedMemory;
   limits?: DeviceLimits;
+  /** Between the device and the relay, whose port it is given: returns the port that the device dials. */
+  through?: (relayPort: number) => Promise<number>;
   /** A program that runs it, with its arguments: valgrind. */
   under?: readonly string[];
   /** Of the client, for a board that is slowed down. */
@@ -58,11 +60,12 @@ export class BoardBehindRelay {
 
   /** Resolves when the device is online and the client has a session with it. */
   static async start(build: ModdableBuild, options: BoardOptions): Promise<BoardBehindRelay> {
-    const { name, memory, limits = BOARD_LIMITS, under, patienceMs } = options;
+    const { name, memory, limits = BOARD_LIMITS, through, under, patienceMs } = options;
     const relay = await RealRelay.start();
     const { relayAuthority, deviceAuthority, client: identity } = await testCertificates();
     const leaf = await testLeaf("device", "cam1");
     const pairingSecret = randomBytes(32);
+    const { host, port } = relay.address;
     const program = await ModdableProgram.start(
       build,
       {
@@ -75,7 +78,7 @@ export class BoardBehindRelay {
         },
         device: {
           name: "cam1",
-          relay: relay.address,
+          relay: { host, port: through ? await through(port) : port },
           pairingSecret: pairingSecret.toString("hex"),
           limits,
           maxFragmentBytes: FRAGMENT_BYTES,

@@ -84,9 +84,8 @@ export class ModdableProgram {
     return this.#child.pid ?? 0;
   }
 
-  /** Resolves when a line begins so; rejects when the program ends before. */
-  async line(start: string): Promise<string> {
-    let from = 0;
+  /** Resolves when a line begins so, behind the first `from` ones; rejects when the program ends before. */
+  async line(start: string, from = 0): Promise<string> {
     for (;;) {
       const found = this.lines.slice(from).find((line) => line.startsWith(start));
       if (found !== undefined) return found;
