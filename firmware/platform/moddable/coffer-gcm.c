@@ -2,9 +2,9 @@
 /*
  * AES-GCM in place of the SDK's, whose GHASH goes bit by bit and was a third of all instructions of a transfer.
  *
- * GHASH by Shoup's method with 4-bit tables, as McGrew and Viega describe it in "The Galois/Counter Mode of Operation",
- * 4.1, in 32-bit words: the chip has no longer ones. Which entry of the table is read depends on secrets, so where memory is
- * cached its timing tells of them; firmware/DESIGN.md "Speed" says why that is borne.
+ * GHASH with tables of 4 bits, after Shoup (McGrew and Viega, "The Galois/Counter Mode of Operation", 4.1): one for each digit
+ * of a 32-bit word, so that what is there moves by whole words, which costs nothing. Which entries are read depends on
+ * secrets, so where memory is cached its timing tells of them; docs/board-speed.md says why that is borne.
  */
 #include "coffer-gcm.h"
 
@@ -15,12 +15,6 @@
 #endif
 
 enum { kBlock = 16 };
-
-/* What the 4 bits that fall off a product's end come to, at its beginning: their multiple of x^128 = 1 + x + x^2 + x^7. */
-static const uint16_t gReduction[16] = {
-	0x0000, 0x1c20, 0x3840, 0x2460, 0x7080, 0x6ca0, 0x48c0, 0x54e0,
-	0xe100, 0xfd20, 0xd940, 0xc560, 0x9180, 0x8da0, 0xa9c0, 0xb5e0,
-};
 
 static uint32_t load32(const uint8_t *at)
 {
@@ -77,25 +71,40 @@ static int encryptBlock(CofferGcmKey *key, const uint8_t *from, uint8_t *into)
 	return 0;
 }
 
+static void addStream(uint8_t *into, const uint8_t *from, const uint32_t stream[4])
+{
+	if ((((uintptr_t)into | (uintptr_t)from) & 3) == 0) {
+		const uint32_t *words = (const uint32_t *)(const void *)from;
+		uint32_t *sums = (uint32_t *)(void *)into;
+		sums[0] = words[0] ^ stream[0];
+		sums[1] = words[1] ^ stream[1];
+		sums[2] = words[2] ^ stream[2];
+		sums[3] = words[3] ^ stream[3];
+	}
+	else {
+		const uint8_t *bytes = (const uint8_t *)stream;
+		int i;
+		for (i = 0; i < kBlock; i++)
+			into[i] = from[i] ^ bytes[i];
+	}
+}
+
 /* From `counter` on, whose last 4 bytes count. */
 static int encryptCounted(CofferGcmKey *key, uint8_t counter[kBlock], const uint8_t *from, size_t length, uint8_t *into)
 {
-	uint32_t number = load32(counter + 12);
-	while (length > 0) {
-		uint32_t stream[4], words[4] = { 0 };
-		size_t count = (length < kBlock) ? length : kBlock;
+	uint32_t number = load32(counter + 12), stream[4];
+	const uint8_t *bytes = (const uint8_t *)stream;
+	size_t i;
+
+	for (; length >= kBlock; length -= kBlock, from += kBlock, into += kBlock) {
 		encryptBlock(key, counter, (uint8_t *)stream);
-		memcpy(words, from, count);
-		words[0] ^= stream[0];
-		words[1] ^= stream[1];
-		words[2] ^= stream[2];
-		words[3] ^= stream[3];
-		memcpy(into, words, count);
+		addStream(into, from, stream);
 		store32(counter + 12, ++number);
-		from += count;
-		into += count;
-		length -= count;
 	}
+	if (length > 0)
+		encryptBlock(key, counter, (uint8_t *)stream);
+	for (i = 0; i < length; i++)
+		into[i] = from[i] ^ bytes[i];
 	return 0;
 }
 
@@ -110,42 +119,39 @@ int cofferGcmStart(CofferGcmKey *key, const uint8_t *bytes, size_t length)
 {
 	static const uint8_t zeros[kBlock];
 	uint8_t hashKey[kBlock];
-	uint32_t (*products)[4] = key->products;
-	int i, j, word;
+	uint32_t power[4];	/* the hash key and a power of x */
+	int bit, digit, word;
 
 	if (((length != 16) && (length != 32)) || (startCipher(key, bytes, length) != 0) || (encryptBlock(key, zeros, hashKey) != 0))
 		return -1;
-	/* The first bit is the coefficient of 1, so index 8 is the key itself, and each half of an index times x. */
-	memset(products, 0, sizeof(key->products));
+	memset(key->products, 0, sizeof(key->products));
 	for (word = 0; word < 4; word++)
-		products[8][word] = load32(hashKey + 4 * word);
-	for (i = 4; i > 0; i >>= 1) {
-		uint32_t *from = products[2 * i], *into = products[i];
-		uint32_t carry = (from[3] & 1) ? 0xe1000000 : 0;
-		into[3] = (from[3] >> 1) | (from[2] << 31);
-		into[2] = (from[2] >> 1) | (from[1] << 31);
-		into[1] = (from[1] >> 1) | (from[0] << 31);
-		into[0] = (from[0] >> 1) ^ carry;
+		power[word] = load32(hashKey + 4 * word);
+	/* The first bit is the coefficient of 1: in a digit, 8 stands for it. */
+	for (bit = 0; bit < 32; bit++) {
+		uint32_t carry = (power[3] & 1) ? 0xe1000000 : 0;
+		for (digit = 0; digit < 16; digit++)
+			if (digit & (8 >> (bit & 3)))
+				for (word = 0; word < 4; word++)
+					key->products[digit][bit >> 2][word] ^= power[word];
+		power[3] = (power[3] >> 1) | (power[2] << 31);
+		power[2] = (power[2] >> 1) | (power[1] << 31);
+		power[1] = (power[1] >> 1) | (power[0] << 31);
+		power[0] = (power[0] >> 1) ^ carry;
 	}
-	for (i = 2; i < 16; i <<= 1)
-		for (j = 1; j < i; j++)
-			for (word = 0; word < 4; word++)
-				products[i + j][word] = products[i][word] ^ products[j][word];
 	return 0;
 }
 
-/* One digit of Horner's rule: what is there times x^4, and the product of the hash key with `digit`. */
-#define STEP(digit) { \
-		const uint32_t *product = products[digit]; \
-		uint32_t over = z3 & 15; \
-		z3 = ((z3 >> 4) | (z2 << 28)) ^ product[3]; \
-		z2 = ((z2 >> 4) | (z1 << 28)) ^ product[2]; \
-		z1 = ((z1 >> 4) | (z0 << 28)) ^ product[1]; \
-		z0 = (z0 >> 4) ^ ((uint32_t)gReduction[over] << 16) ^ product[0]; \
+#define ADD(place, digit) { \
+		const uint32_t *product = products[digit][place]; \
+		z0 ^= product[0]; \
+		z1 ^= product[1]; \
+		z2 ^= product[2]; \
+		z3 ^= product[3]; \
 	}
 
 /* `hash` and each block of `from` (the last one filled up with zeros): their sum times the hash key. */
-static void hashBlocks(const uint32_t (*products)[4], uint32_t hash[4], const uint8_t *from, size_t length)
+static void hashBlocks(const uint32_t (*products)[8][4], uint32_t hash[4], const uint8_t *from, size_t length)
 {
 	uint32_t h0 = hash[0], h1 = hash[1], h2 = hash[2], h3 = hash[3];
 	while (length > 0) {
@@ -173,15 +179,20 @@ static void hashBlocks(const uint32_t (*products)[4], uint32_t hash[4], const ui
 		y[2] = h2;
 		y[3] = h3;
 		for (word = 3; word >= 0; word--) {
-			uint32_t digits = y[word];
-			STEP(digits & 15)
-			STEP((digits >> 4) & 15)
-			STEP((digits >> 8) & 15)
-			STEP((digits >> 12) & 15)
-			STEP((digits >> 16) & 15)
-			STEP((digits >> 20) & 15)
-			STEP((digits >> 24) & 15)
-			STEP(digits >> 28)
+			/* Horner's rule: times x^32. What falls off has x^128, which is 1 + x + x^2 + x^7. */
+			uint32_t digits = y[word], over = z3;
+			z3 = z2;
+			z2 = z1;
+			z1 = z0 ^ (over << 31) ^ (over << 30) ^ (over << 25);
+			z0 = over ^ (over >> 1) ^ (over >> 2) ^ (over >> 7);
+			ADD(0, digits >> 28)
+			ADD(1, (digits >> 24) & 15)
+			ADD(2, (digits >> 20) & 15)
+			ADD(3, (digits >> 16) & 15)
+			ADD(4, (digits >> 12) & 15)
+			ADD(5, (digits >> 8) & 15)
+			ADD(6, (digits >> 4) & 15)
+			ADD(7, digits & 15)
 		}
 		h0 = z0;
 		h1 = z1;
@@ -203,7 +214,7 @@ static void firstCounter(uint8_t counter[kBlock], const uint8_t *nonce)
 static int makeTag(CofferGcmKey *key, const uint8_t *nonce, const uint8_t *additional, size_t additionalLength,
 	const uint8_t *sealed, size_t length, uint8_t tag[kGcmTagBytes])
 {
-	const uint32_t (*products)[4] = (const uint32_t (*)[4])key->products;
+	const uint32_t (*products)[8][4] = (const uint32_t (*)[8][4])key->products;
 	uint32_t hash[4] = { 0 };
 	uint8_t block[kBlock];
 	int i;

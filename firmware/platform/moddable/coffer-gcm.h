@@ -19,7 +19,7 @@ typedef struct {
 	uint32_t schedule[60];
 	int rounds;
 #endif
-	uint32_t products[16][4];	/* of the hash key with each polynomial of degree 3 or less */
+	uint32_t products[16][8][4];	/* of the hash key, each polynomial of degree 3 or less, and x^0, x^4 ... x^28 */
 } CofferGcmKey;
 
 /* All return 0, and something else when the cipher fails: then what is in `into` must not be used. */

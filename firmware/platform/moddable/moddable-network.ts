@@ -201,10 +201,12 @@ class ModdableSecureSocket implements SecureSocket {
   }
 
   read(into: Uint8Array): number {
-    if (into.length === 0) return 0;
+    const records = this.#records;
+    if (!records || into.length === 0) return 0;
     try {
-      const count = this.#receive() === 0 ? 0 : (this.#records?.read(into) ?? 0);
-      if (count > 0 && !this.#isDelivering && this.#hasMore) this.#deliverLater();
+      const count = records.read(into);
+      if (records.isClosed) this.#fail(undefined);
+      else if (!this.#isDelivering && this.#hasMore) this.#deliverLater();
       return count;
     } catch (error) {
       this.#fail(error);
