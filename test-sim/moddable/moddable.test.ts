@@ -21,6 +21,7 @@ import type { BoardIdentity } from "../sim-network";
 import { BoardBehindRelay, boardMemory } from "./board-behind-relay";
 import { impostors } from "./impostors";
 import { type ModdableImage, linkImage } from "./moddable-image";
+import { RecordProxy } from "./record-proxy";
 import {
   type ModdableBuild,
   buildModdable,
@@ -264,6 +265,60 @@ else
         await board.close();
         await proxy?.close();
       }
+    });
+
+    it("a record that the relay did not send ends the connection", async () => {
+      const { leafs, authorities } = await certificateFixtures();
+      const server = createServer(
+        {
+          key: leafs.relay.key,
+          cert: leafs.relay.certificate + authorities.relay.certificate,
+          ca: authorities.device.certificate,
+          requestCert: true,
+        },
+        (socket) => {
+          socket.on("error", () => undefined);
+          socket.once("data", () => {
+            socket.write(Buffer.alloc(100));
+            socket.write(Buffer.alloc(100), () => socket.end());
+          });
+        },
+      );
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const proxy = await RecordProxy.start((server.address() as AddressInfo).port);
+      const flip = (at: number, bits: number) => (record: Buffer) => {
+        record.writeUInt8(record.readUInt8(at) ^ bits, at);
+        return record;
+      };
+      const forged = "outcome lost: TLS: a record that the relay did not send";
+      const none = "outcome rejected: TLS: a record that is none, or longer than agreed";
+      const tampered: [string, string, (record: Buffer) => Buffer][] = [
+        ["nothing", "outcome closed: the relay closed the connection", (record) => record],
+        ["a bit of the ciphertext", forged, flip(20, 1)],
+        ["a bit of the nonce", forged, flip(12, 1)],
+        ["a bit of the tag", forged, flip(5 + 8 + 100, 1)],
+        ["data as an alert", forged, flip(0, 23 ^ 21)],
+        ["a record twice", forged, (record) => Buffer.concat([record, record])],
+        ["a record left out", forged, () => Buffer.alloc(0)],
+        ["a handshake anew", "outcome rejected: TLS: unexpected record of type 22", flip(0, 23 ^ 22)],
+        ["another version", none, flip(2, 1)],
+        ["longer than agreed", none, flip(3, 0x40)],
+        ["shorter than a tag", none, (record) => Buffer.from([...record.subarray(0, 3), 0, 9])],
+      ];
+      proxy.tampers.push(...tampered.map(([, , tamper]) => tamper));
+      const program = await ModdableProgram.start(build, {
+        name: "records",
+        suite: "connections",
+        identity: peer.identity,
+        ports: tampered.map(() => proxy.port),
+        listens: true,
+      });
+      assert.equal(await program.ended, 0, program.lines.join("\n"));
+      tampered.forEach(([what, outcome], index) => {
+        assert.equal(program.lines[index], outcome, what);
+      });
+      await proxy.close();
+      await new Promise((resolve) => server.close(resolve));
     });
 
     it("pushes and pulls of any size fit the memory that the root manifest gives a board, TLS included", async () => {
