@@ -142,45 +142,42 @@ int cofferGcmStart(CofferGcmKey *key, const uint8_t *bytes, size_t length)
 	return 0;
 }
 
+/* Without it the compiler fetches all eight products of a word before it adds the first, and has no registers for them. */
+#if defined(__XTENSA__)
+	#define SETTLE __asm__ __volatile__("" : "+r"(z0), "+r"(z1), "+r"(z2), "+r"(z3) : : "memory");
+#else
+	#define SETTLE
+#endif
+
 #define ADD(place, digit) { \
 		const uint32_t *product = products[digit][place]; \
 		z0 ^= product[0]; \
 		z1 ^= product[1]; \
 		z2 ^= product[2]; \
 		z3 ^= product[3]; \
+		SETTLE \
 	}
 
 /* `hash` and each block of `from` (the last one filled up with zeros): their sum times the hash key. */
 static void hashBlocks(const uint32_t (*products)[8][4], uint32_t hash[4], const uint8_t *from, size_t length)
 {
-	uint32_t h0 = hash[0], h1 = hash[1], h2 = hash[2], h3 = hash[3];
-	while (length > 0) {
-		uint32_t z0 = 0, z1 = 0, z2 = 0, z3 = 0, y[4];
+	uint8_t last[kBlock] = { 0 };
+	const uint8_t *block;
+	size_t count;
+
+	for (; length > 0; length -= count, from += count) {
+		uint32_t z0 = 0, z1 = 0, z2 = 0, z3 = 0;
 		int word;
-		if (length >= kBlock) {
-			h0 ^= load32(from);
-			h1 ^= load32(from + 4);
-			h2 ^= load32(from + 8);
-			h3 ^= load32(from + 12);
-			from += kBlock;
-			length -= kBlock;
+		block = from;
+		count = kBlock;
+		if (length < kBlock) {
+			count = length;
+			memcpy(last, from, count);
+			block = last;
 		}
-		else {
-			uint8_t last[kBlock] = { 0 };
-			memcpy(last, from, length);
-			h0 ^= load32(last);
-			h1 ^= load32(last + 4);
-			h2 ^= load32(last + 8);
-			h3 ^= load32(last + 12);
-			length = 0;
-		}
-		y[0] = h0;
-		y[1] = h1;
-		y[2] = h2;
-		y[3] = h3;
 		for (word = 3; word >= 0; word--) {
 			/* Horner's rule: times x^32. What falls off has x^128, which is 1 + x + x^2 + x^7. */
-			uint32_t digits = y[word], over = z3;
+			uint32_t digits = hash[word] ^ load32(block + 4 * word), over = z3;
 			z3 = z2;
 			z2 = z1;
 			z1 = z0 ^ (over << 31) ^ (over << 30) ^ (over << 25);
@@ -194,15 +191,11 @@ static void hashBlocks(const uint32_t (*products)[8][4], uint32_t hash[4], const
 			ADD(6, (digits >> 4) & 15)
 			ADD(7, digits & 15)
 		}
-		h0 = z0;
-		h1 = z1;
-		h2 = z2;
-		h3 = z3;
+		hash[0] = z0;
+		hash[1] = z1;
+		hash[2] = z2;
+		hash[3] = z3;
 	}
-	hash[0] = h0;
-	hash[1] = h1;
-	hash[2] = h2;
-	hash[3] = h3;
 }
 
 static void firstCounter(uint8_t counter[kBlock], const uint8_t *nonce)
