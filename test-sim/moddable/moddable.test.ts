@@ -111,12 +111,13 @@ else
 
       it("asks for the parts of ESP-IDF that our C includes", () => {
         const parts = made("xs_idf_deps.txt").split(/[\s()]+/);
-        for (const part of ["fatfs", "sdmmc", "esp_driver_sdmmc", "vfs"])
+        for (const part of ["fatfs", "sdmmc", "esp_driver_sdmmc", "vfs", "mbedtls"])
           assert.ok(parts.includes(part), part);
         const flags = made("makefile")
           .split("\n")
           .find((line) => line.startsWith("C_FLAGS_SUBPLATFORM = "));
-        assert.match(flags ?? "", /\t-I\$\{IDF_PATH\}\/components\/esp_driver_sdspi\/include\t/);
+        for (const folder of ["esp_driver_sdspi", "mbedtls/port", "esp_hal_security"])
+          assert.ok(flags?.includes(`\t-I\${IDF_PATH}/components/${folder}/include\t`), folder);
       });
     });
 

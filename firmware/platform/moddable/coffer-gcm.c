@@ -37,16 +37,24 @@ static int startCipher(CofferGcmKey *key, const uint8_t *bytes, size_t length)
 	return esp_aes_setkey(&key->aes, bytes, (unsigned int)length * 8);
 }
 
+/* ESP-IDF takes blocks as words: they have to begin at one. */
 static int encryptBlock(CofferGcmKey *key, const uint8_t *from, uint8_t *into)
 {
-	return esp_aes_crypt_ecb(&key->aes, 1, from, into);
+	uint32_t words[4];
+	int result;
+	memcpy(words, from, kBlock);
+	result = esp_aes_crypt_ecb(&key->aes, 1, (const uint8_t *)words, (uint8_t *)words);
+	memcpy(into, words, kBlock);
+	return result;
 }
 
 static int encryptCounted(CofferGcmKey *key, uint8_t counter[kBlock], const uint8_t *from, size_t length, uint8_t *into)
 {
-	uint8_t stream[kBlock];
+	uint32_t stream[4];
 	size_t used = 0;
-	return esp_aes_crypt_ctr(&key->aes, length, &used, counter, stream, from, into);
+	if (length == 0)
+		return 0;
+	return esp_aes_crypt_ctr(&key->aes, length, &used, counter, (uint8_t *)stream, from, into);
 }
 
 void cofferGcmEnd(CofferGcmKey *key)
@@ -229,7 +237,7 @@ static int makeTag(CofferGcmKey *key, const uint8_t *nonce, const uint8_t *addit
 
 static int encryptFrom(CofferGcmKey *key, const uint8_t *nonce, const uint8_t *from, size_t length, uint8_t *into)
 {
-	uint8_t counter[kBlock];
+	uint8_t counter[kBlock] __attribute__((aligned(4)));
 	firstCounter(counter, nonce);
 	counter[kBlock - 1] = 2;
 	return encryptCounted(key, counter, from, length, into);

@@ -7,6 +7,7 @@
 
 typedef struct {
 	uint8_t key_bytes;
+	uint8_t key[32];
 } esp_aes_context;
 
 void esp_aes_init(esp_aes_context *ctx);
