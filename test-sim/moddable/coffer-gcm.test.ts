@@ -3,13 +3,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createCipheriv } from "node:crypto";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 
-import { projectRoot } from "../project-root";
 import { SeededRandom } from "../seeded-random";
 import { moddableSdk } from "./moddable-build";
-import { compileGcmCheck } from "./gcm-check/compile-gcm-check";
+import { compileCheck } from "./c-checks/compile-check";
 
 const sdk = moddableSdk();
 const title = "the AES-GCM of boards";
@@ -21,9 +18,7 @@ else
 
     for (const target of ["linux", "esp32"] as const)
       it(`seals what Node seals, opens it, and nothing that was changed (${target === "esp32" ? "ESP32, its AES played" : target})`, async () => {
-        const folder = join(projectRoot(), "test-sim", ".cache", "gcm-check");
-        mkdirSync(folder, { recursive: true });
-        const program = await compileGcmCheck(sdk, folder, target);
+        const program = await compileCheck(sdk, "gcm", target);
         const seed = Date.now() >>> 0;
         const random = new SeededRandom(seed);
         const bytes = (count: number): Buffer => {

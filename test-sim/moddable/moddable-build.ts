@@ -37,9 +37,11 @@ const FILES = [
   "firmware/platform/moddable/typings/sdk.d.ts",
 ];
 const SHARED_C_FILES = [
+  "firmware/platform/moddable/coffer-digest.c",
   "firmware/platform/moddable/coffer-files.c",
   "firmware/platform/moddable/coffer-gcm.c",
   "firmware/platform/moddable/coffer-records.c",
+  "firmware/platform/moddable/coffer-sha.c",
   "firmware/platform/moddable/coffer-system.c",
 ];
 export const LINUX_C_FILES = [

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT
-/** The cryptography port over the SDK's Digest and HMAC, which takes keys as ArrayBuffers only, and AES-GCM of our own. */
+/** The cryptography port: the SDK's HMAC, which takes keys as ArrayBuffers only, and SHA-256 and AES-GCM of our own. */
 import { Digest } from "crypt";
 import HMAC from "hmac";
 import type { Crypto, Sha256 } from "../../core/io";
+import { NativeSha256 } from "./coffer-digest";
 import { NativeGcm } from "./coffer-records";
 
 const TAG_BYTES = 16;
 
 export class ModdableCrypto implements Crypto {
   createSha256(): Sha256 {
-    const digest = new Digest("SHA256");
-    return {
-      write(bytes) {
-        digest.write(asMessage(bytes));
-      },
-      close: () => new Uint8Array(digest.close()),
-    };
+    return new NativeSha256();
   }
 
   hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
