@@ -3,6 +3,8 @@
  * `npm run bench [-- NAME...] [--quick]`: what Coffer reaches, beside what the machine allows, in one run.
  * Folders are made in memory (/dev/shm) unless COFFER_BENCH_FOLDER names another place.
  */
+import { benchBoard } from "./board";
+import { benchBoardFile } from "./board-file";
 import { benchHeap } from "./heap";
 import { benchIdle } from "./idle";
 import { benchLatency } from "./latency";
@@ -22,6 +24,8 @@ const benches: Record<string, () => Promise<void>> = {
   heap: () => benchHeap({ mebibytes: isQuick ? [1, 64] : [1, 1024], print }),
   latency: () => benchLatency({ files: isQuick ? 10_000 : 100_000, runs: 5, print }),
   peers: () => benchPeers({ mebibytes: isQuick ? 256 : 1024, runs: isQuick ? 1 : 3, print }),
+  board: () => benchBoard({ mebibytes: isQuick ? 16 : 64, runs: 3, print }),
+  "board-file": () => benchBoardFile({ mebibytes: isQuick ? 32 : 256, print }),
   idle: () => benchIdle({ devices: isQuick ? 100 : 1000, runs: 3, print }),
 };
 

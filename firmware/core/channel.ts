@@ -192,7 +192,9 @@ export class Channel implements RequestOwner {
   }
 
   private transmitBulk(roomBytes: number): boolean {
-    const countBytes = roomBytes - BULK_HEADER_BYTES;
+    // With its header, too, within the size of a frame's payload: a power of two, and so within one record of TLS.
+    const frameBytes = Math.min(roomBytes, this.#link.maxPayloadBytes - FRAME_HEADER_BYTES);
+    const countBytes = frameBytes - BULK_HEADER_BYTES;
     if (!this.#requests.hasBulk || countBytes < LEAST_BULK_BYTES) return false;
     const { frame } = this.#link;
     const start = FRAME_HEADER_BYTES + BULK_HEADER_BYTES;

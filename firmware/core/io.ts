@@ -186,6 +186,7 @@ export interface SecureSocketOptions {
   onReadable(count: number): void;
   /** The handshake is done, or room came back: `count` (> 0) bytes can be written now. */
   onWritable(count: number): void;
+  /** Behind bytes that nobody reads it may never come. */
   onError(error: ConnectionError): void;
 }
 

@@ -54,7 +54,8 @@ export class Upload {
 
   #writeFrame(channel: Channel, header: Buffer): boolean {
     const rest = this.#sizeBytes - this.#offsetBytes;
-    let bytes = Math.min(channel.maxPayloadBytes - BULK_HEADER_BYTES, rest);
+    // The frame with its header is as long as a payload may be: for a board a power of two, so one record of its TLS.
+    let bytes = Math.min(channel.maxPayloadBytes - HEADERS_BYTES, rest);
     if (channel.creditBytes < HEADERS_BYTES + bytes) {
       // A quarter of the window comes back sooner or later: waiting for that avoids tiny frames at its end.
       const worthWhile = Math.min(HEADERS_BYTES + bytes, channel.initialCreditBytes >> 2);

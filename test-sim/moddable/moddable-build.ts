@@ -38,7 +38,11 @@ const FILES = [
   "firmware/platform/moddable/typings/sdk.d.ts",
 ];
 const SHARED_C_FILES = [
+  "firmware/platform/moddable/coffer-digest.c",
   "firmware/platform/moddable/coffer-files.c",
+  "firmware/platform/moddable/coffer-gcm.c",
+  "firmware/platform/moddable/coffer-records.c",
+  "firmware/platform/moddable/coffer-sha.c",
   "firmware/platform/moddable/coffer-system.c",
 ];
 export const LINUX_C_FILES = [
@@ -161,44 +165,64 @@ async function compilers(): Promise<string[]> {
   return found;
 }
 
-/**
- * Our C with every warning an error, for Linux, or for ESP32 against the declarations in `esp-idf/`. `generated`: the folder
- * with mc.xs.h, the symbols of the build, which the linker makes.
- */
-export async function checkModdableC(
+/** Where our C looks for headers, and as what it is compiled. `generated`: the folder with mc.xs.h, which the linker makes. */
+export async function cArguments(
   sdk: string,
   generated: string,
   target: "linux" | "esp32",
-): Promise<string> {
+): Promise<string[]> {
   const { stdout: glib } = await run("pkg-config", ["--cflags", "gio-2.0"]);
-  // What is not ours is not judged: -isystem.
-  const folders = [...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)), generated];
   const system = [
-    ...folders,
+    ...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)),
+    join(sdk, "modules", "crypt", "digest", "kcl"),
+    generated,
     ...glib
       .trim()
       .split(/\s+/)
       .map((flag) => flag.replace(/^-I/, "")),
   ];
-  const includes = system.flatMap((folder) => (folder.startsWith("-") ? [folder] : ["-isystem", folder]));
-  const defines = [
+  const platform =
+    target === "esp32"
+      ? [
+          "-DESP_PLATFORM",
+          "-DCONFIG_IDF_TARGET_ESP32=1",
+          "-I",
+          join(projectRoot(), "test-sim/moddable/esp-idf"),
+        ]
+      : [];
+  return [
+    "-std=gnu17",
     "-DINCLUDE_XSPLATFORM=1",
     '-DXSPLATFORM="lin_xs.h"',
     "-DXS_ARCHIVE=1",
     "-DmxStringInfoCacheLength=4",
+    ...platform,
+    // What is not ours is not judged: -isystem.
+    ...system.flatMap((folder) => (folder.startsWith("-") ? [folder] : ["-isystem", folder])),
   ];
-  const options = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"];
-  const root = projectRoot();
-  const platform =
-    target === "esp32"
-      ? ["-DESP_PLATFORM", "-DCONFIG_IDF_TARGET_ESP32=1", "-I", join(root, "test-sim/moddable/esp-idf")]
-      : [];
-  const files = (target === "esp32" ? ESP32_C_FILES : LINUX_C_FILES).map((name) => join(root, name));
+}
+
+export function cFiles(target: "linux" | "esp32"): string[] {
+  return (target === "esp32" ? ESP32_C_FILES : LINUX_C_FILES).map((name) => join(projectRoot(), name));
+}
+
+/** Our C with every warning an error, for Linux, or for ESP32 against the declarations in `esp-idf/`. */
+export async function checkModdableC(
+  sdk: string,
+  generated: string,
+  target: "linux" | "esp32",
+): Promise<string> {
+  const options = [
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-fsyntax-only",
+    ...(await cArguments(sdk, generated, target)),
+  ];
   const found = await compilers();
   if (found.length === 0) return "no C compiler found";
   let said = "";
-  for (const compiler of found)
-    said += await quiet(compiler, [...options, ...defines, ...platform, ...includes, ...files]);
+  for (const compiler of found) said += await quiet(compiler, [...options, ...cFiles(target)]);
   return said;
 }
 

@@ -50,11 +50,12 @@ export class ModdableProgram {
         });
   }
 
-  /** With `memory` it has so much and no more, as on a board. */
+  /** With `memory` it has so much and no more, as on a board. `under`: the program and arguments that run it, valgrind's. */
   static async start(
     build: ModdableBuild,
     options: RunOptions,
     memory?: FixedMemory,
+    under: readonly string[] = [],
   ): Promise<ModdableProgram> {
     const { name, identity, ...rest } = options;
     const folder = await build.newFolder(name);
@@ -75,15 +76,16 @@ export class ModdableProgram {
     const sizes =
       memory === undefined ? [] : [memory.chunkBytes, memory.slots, memory.stackSlots].map(String);
     const path = file("config.json", JSON.stringify(config));
-    return new ModdableProgram(
-      spawn(build.program, [path, ...sizes], { stdio: ["ignore", "pipe", "pipe"] }),
-      folder,
-    );
+    const [command = build.program, ...words] = [...under, build.program, path, ...sizes];
+    return new ModdableProgram(spawn(command, words, { stdio: ["ignore", "pipe", "pipe"] }), folder);
   }
 
-  /** Resolves when a line begins so; rejects when the program ends before. */
-  async line(start: string): Promise<string> {
-    let from = 0;
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Resolves when a line begins so, behind the first `from` ones; rejects when the program ends before. */
+  async line(start: string, from = 0): Promise<string> {
     for (;;) {
       const found = this.lines.slice(from).find((line) => line.startsWith(start));
       if (found !== undefined) return found;

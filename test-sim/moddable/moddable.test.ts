@@ -4,24 +4,24 @@
  * names one.
  */
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createServer } from "node:tls";
 
 import { BOARD_LIMITS } from "../../firmware/core/device-config";
-import { DeviceClient } from "../../host-tools/remote/device-client";
-import { RealRelay } from "../../host-tools/remote/testing/real-devices";
-import { testCertificates, testLeaf } from "../../host-tools/remote/testing/test-identities";
 import { certificateFixtures } from "../../host-tools/test/certificates";
 import { type RunningPeer, startNetworkPeer } from "../conformance/network-peer";
 import { SessionCache } from "../../relay/session-cache";
+import { TcpProxy } from "../e2e/tcp-proxy";
 import { projectRoot } from "../project-root";
 import type { ProtocolVectors } from "../protocol/protocol-vectors";
 import type { BoardIdentity } from "../sim-network";
+import { BoardBehindRelay, boardMemory } from "./board-behind-relay";
 import { impostors } from "./impostors";
 import { type ModdableImage, linkImage } from "./moddable-image";
+import { RecordProxy } from "./record-proxy";
 import {
   type ModdableBuild,
   buildModdable,
@@ -34,8 +34,9 @@ import { ModdableProgram, type RunOptions } from "./moddable-program";
 const BUILD_MS = 600_000; // cold, beside other work
 const RUN_MS = 120_000;
 const BLOB_BYTES = 8 * 1024 * 1024;
-/** With 16 bytes a slot, as on ESP32, these are 110 KiB. */
-const BOARD_MEMORY = { chunkBytes: 48 * 1024, slots: 3328, stackSlots: 512 };
+const STREAM_BYTES = 64 * 1024 * 1024;
+/** With 16 bytes a slot, as on ESP32, these are 110 KiB: less than a board has. */
+const SMALL_MEMORY = { chunkBytes: 48 * 1024, slots: 3328, stackSlots: 512 };
 
 const sdk = moddableSdk();
 const title = "on the Moddable SDK";
@@ -110,12 +111,13 @@ else
 
       it("asks for the parts of ESP-IDF that our C includes", () => {
         const parts = made("xs_idf_deps.txt").split(/[\s()]+/);
-        for (const part of ["fatfs", "sdmmc", "esp_driver_sdmmc", "vfs"])
+        for (const part of ["fatfs", "sdmmc", "esp_driver_sdmmc", "vfs", "mbedtls"])
           assert.ok(parts.includes(part), part);
         const flags = made("makefile")
           .split("\n")
           .find((line) => line.startsWith("C_FLAGS_SUBPLATFORM = "));
-        assert.match(flags ?? "", /\t-I\$\{IDF_PATH\}\/components\/esp_driver_sdspi\/include\t/);
+        for (const folder of ["esp_driver_sdspi", "mbedtls/port", "esp_hal_security"])
+          assert.ok(flags?.includes(`\t-I\${IDF_PATH}/components/${folder}/include\t`), folder);
       });
     });
 
@@ -216,37 +218,11 @@ else
     });
 
     it("a device keeps a blob that a client pushes through the real relay, and comes back when the relay does", async () => {
-      const relay = await RealRelay.start();
-      const { relayAuthority, deviceAuthority, client: identity } = await testCertificates();
-      const leaf = await testLeaf("device", "cam1");
-      const pairingSecret = randomBytes(32);
-      const program = await ModdableProgram.start(
-        build,
-        {
-          name: "device",
-          suite: "device",
-          identity: {
-            key: leaf.key,
-            cert: leaf.certificate + deviceAuthority.certificate,
-            ca: relayAuthority.certificate,
-          },
-          device: {
-            name: "cam1",
-            relay: relay.address,
-            pairingSecret: pairingSecret.toString("hex"),
-            limits: BOARD_LIMITS,
-            maxFragmentBytes: 4096,
-          },
-        },
-        BOARD_MEMORY,
-      );
-      const client = await program
-        .line("state online")
-        .then(() => DeviceClient.open({ relay: relay.address, identity, device: "cam1", pairingSecret }));
+      const board = await BoardBehindRelay.start(build, { name: "device", memory: SMALL_MEMORY });
+      const { relay, program, client } = board;
       try {
         const blob = randomBytes(BLOB_BYTES);
-        const id = createHash("sha256").update(blob).digest();
-        assert.equal((await client.put(id, [blob])).wasStored, false);
+        const id = await board.push(blob);
         assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
         // With memory that cannot grow, to be still there is the proof that it was enough.
         assert.ok((await client.status()).heapPeakBytes > 0);
@@ -255,10 +231,109 @@ else
         await program.line("state offline");
         assert.ok(Buffer.from(await client.get(id, 1000, 1000)).equals(blob.subarray(1000, 2000)));
       } finally {
-        await client.close();
-        await program.stop();
+        await board.close();
+      }
+    });
+
+    it("a device whose connection was cut comes back by resuming its TLS session, as the relay tells", async () => {
+      let proxy: TcpProxy | undefined;
+      const board = await BoardBehindRelay.start(build, {
+        name: "reconnection",
+        memory: boardMemory(),
+        through: async (port) => (proxy = await TcpProxy.start(port)).port,
+      });
+      const { relay, program, client } = board;
+      try {
+        const blob = randomBytes(100_000);
+        const id = await board.push(blob);
+        const before = await relay.handshakes();
+        assert.equal(before.resumed, 0);
+        for (let cuts = 1; cuts <= 2; cuts++) {
+          const from = program.lines.length;
+          proxy?.cut();
+          await program.line("state online", from);
+          assert.deepEqual(await relay.handshakes(), { full: before.full, resumed: cuts });
+          assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
+        }
+        // A relay that has forgotten the session is no trouble: it takes a whole handshake.
         await relay.stop();
-        relay.remove();
+        const from = program.lines.length;
+        await relay.listen();
+        await program.line("state online", from);
+        assert.ok(Buffer.from(await client.get(id, 0, blob.length)).equals(blob));
+        assert.equal((await relay.handshakes()).resumed, 0);
+      } finally {
+        await board.close();
+        await proxy?.close();
+      }
+    });
+
+    it("a record that the relay did not send ends the connection", async () => {
+      const { leafs, authorities } = await certificateFixtures();
+      const server = createServer(
+        {
+          key: leafs.relay.key,
+          cert: leafs.relay.certificate + authorities.relay.certificate,
+          ca: authorities.device.certificate,
+          requestCert: true,
+        },
+        (socket) => {
+          socket.on("error", () => undefined);
+          socket.once("data", () => {
+            socket.write(Buffer.alloc(100));
+            socket.write(Buffer.alloc(100), () => socket.end());
+          });
+        },
+      );
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const proxy = await RecordProxy.start((server.address() as AddressInfo).port);
+      const flip = (at: number, bits: number) => (record: Buffer) => {
+        record.writeUInt8(record.readUInt8(at) ^ bits, at);
+        return record;
+      };
+      const forged = "outcome lost: TLS: a record that the relay did not send";
+      const none = "outcome rejected: TLS: a record that is none, or longer than agreed";
+      const tampered: [string, string, (record: Buffer) => Buffer][] = [
+        ["nothing", "outcome closed: the relay closed the connection", (record) => record],
+        ["a bit of the ciphertext", forged, flip(20, 1)],
+        ["a bit of the nonce", forged, flip(12, 1)],
+        ["a bit of the tag", forged, flip(5 + 8 + 100, 1)],
+        ["data as an alert", forged, flip(0, 23 ^ 21)],
+        ["a record twice", forged, (record) => Buffer.concat([record, record])],
+        ["a record left out", forged, () => Buffer.alloc(0)],
+        ["a handshake anew", "outcome rejected: TLS: unexpected record of type 22", flip(0, 23 ^ 22)],
+        ["another version", none, flip(2, 1)],
+        ["longer than agreed", none, flip(3, 0x40)],
+        ["shorter than a tag", none, (record) => Buffer.from([...record.subarray(0, 3), 0, 9])],
+      ];
+      proxy.tampers.push(...tampered.map(([, , tamper]) => tamper));
+      const program = await ModdableProgram.start(build, {
+        name: "records",
+        suite: "connections",
+        identity: peer.identity,
+        ports: tampered.map(() => proxy.port),
+        listens: true,
+      });
+      assert.equal(await program.ended, 0, program.lines.join("\n"));
+      tampered.forEach(([what, outcome], index) => {
+        assert.equal(program.lines[index], outcome, what);
+      });
+      await proxy.close();
+      await new Promise((resolve) => server.close(resolve));
+    });
+
+    it("pushes and pulls of any size fit the memory that the root manifest gives a board, TLS included", async () => {
+      const board = await BoardBehindRelay.start(build, { name: "memory", memory: boardMemory() });
+      try {
+        const blobs = Array.from({ length: STREAM_BYTES / BLOB_BYTES }, () => randomBytes(BLOB_BYTES));
+        const ids: Buffer[] = [];
+        for (const blob of blobs) ids.push(await board.push(blob));
+        for (const [index, id] of ids.entries()) {
+          const blob = blobs[index] ?? Buffer.alloc(0);
+          assert.ok(Buffer.from(await board.client.get(id, 0, blob.length)).equals(blob));
+        }
+      } finally {
+        await board.close();
       }
     });
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
- * The TCP class that the SDK's TLSSocket is given. Between the two it does three things: the guard sees every byte first;
- * what is thrown in a callback becomes a value (an exception there would end the machine); and what TLS writes without
- * asking for room, its certificates, waits here until there is some.
+ * The TCP connection that the SDK's TLS handshake is given, and then the records. It does three things: until the handshake
+ * is over, the guard sees every byte first; what is thrown in a callback becomes a value (an exception there would end the
+ * machine); and what is written without asking for room, the handshake's certificates, waits here until there is some.
  *
  * RAM: MAX_PENDING_BYTES at most, during the handshake only.
  */
@@ -26,55 +26,64 @@ export interface TcpOptions {
 
 export type TcpClass = new (options: TcpOptions) => TcpSocket;
 
-/** Travels through TLSSocket's options as its `TCP`. */
-export interface GuardedTcpDevice {
-  io: typeof GuardedTcp;
+export interface GuardedTcpOptions {
+  address: string;
+  port: number;
   tcp: TcpClass;
   guard: TlsGuard;
-  onMade(socket: GuardedTcp): void;
+  /** `readable` says how much. */
+  onReadable(): void;
+  /** `roomBytes` says how much, and nothing waits. */
+  onWritable(): void;
+  onError(): void;
+  /** One of the above threw. */
   onFailure(error: unknown): void;
 }
 
 const MAX_PENDING_BYTES = 8192;
 
 export class GuardedTcp {
-  /** Kept by TLS. */
+  /** Bytes that were reported and not read. Counted down by who reads. */
   readable = 0;
+  /** Written by the SDK, read by nobody. */
   writable = 0;
   /** Bytes that can be written now. */
   roomBytes = 0;
   isConnected = false;
-  readonly #device: GuardedTcpDevice;
+  readonly #guard: TlsGuard;
   readonly #socket: TcpSocket;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
 
-  constructor(options: TcpOptions & { TCP: GuardedTcpDevice }) {
-    const { address, port, TCP: device } = options;
-    this.#device = device;
+  constructor(options: GuardedTcpOptions) {
+    const { address, port, tcp, guard } = options;
+    this.#guard = guard;
     const attempt = (step: () => void): void => {
       try {
         step();
       } catch (error) {
-        device.onFailure(error);
+        options.onFailure(error);
       }
     };
-    this.#socket = new device.tcp({
+    const tellReadable = (): void => {
+      options.onReadable();
+    };
+    const tellWritable = (): void => {
+      this.#drain();
+      if (this.#pendingBytes === 0) options.onWritable();
+    };
+    this.#socket = new tcp({
       address,
       port,
       nodelay: true,
       onReadable: (count) => {
-        attempt(() => {
-          options.onReadable(count);
-        });
+        this.readable = count;
+        attempt(tellReadable);
       },
       onWritable: (count) => {
         this.isConnected = true;
         this.roomBytes = count;
-        attempt(() => {
-          this.#drain();
-          if (this.#pendingBytes === 0) options.onWritable(this.roomBytes);
-        });
+        attempt(tellWritable);
       },
       onError: () => {
         attempt(() => {
@@ -82,16 +91,15 @@ export class GuardedTcp {
         });
       },
     });
-    device.onMade(this);
   }
 
   read(into: Uint8Array): void {
     this.#socket.read(into);
-    this.#device.guard.received(into);
+    if (!this.#guard.isOpen) this.#guard.received(into);
   }
 
   write(bytes: Uint8Array): number {
-    this.#device.guard.sent(bytes);
+    this.#guard.sent(bytes);
     if (this.#pendingBytes === 0 && bytes.length <= this.roomBytes) return this.#send(bytes);
     if (this.#pendingBytes + bytes.length > MAX_PENDING_BYTES)
       throw new Error("TLS: more than there is room for");

@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: MIT
-/** The cryptography port over the SDK's Digest, HMAC and AES-GCM. Its classes take keys, nonces and additional data as ArrayBuffers only. */
-import { BlockCipher, Digest } from "crypt";
-import GCM from "gcm";
+/** The cryptography port: the SDK's HMAC, which takes keys as ArrayBuffers only, and SHA-256 and AES-GCM of our own. */
+import { Digest } from "crypt";
 import HMAC from "hmac";
 import type { Crypto, Sha256 } from "../../core/io";
-import { isEqual } from "../../protocol/session";
+import { NativeSha256 } from "./coffer-digest";
+import { NativeGcm } from "./coffer-records";
 
 const TAG_BYTES = 16;
 
 export class ModdableCrypto implements Crypto {
   createSha256(): Sha256 {
-    const digest = new Digest("SHA256");
-    return {
-      write(bytes) {
-        digest.write(asMessage(bytes));
-      },
-      close: () => new Uint8Array(digest.close()),
-    };
+    return new NativeSha256();
   }
 
   hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
@@ -24,25 +18,27 @@ export class ModdableCrypto implements Crypto {
   }
 
   seal(key: Uint8Array, nonce: Uint8Array, additional: Uint8Array, plaintext: Uint8Array): Uint8Array {
-    const gcm = new GCM(new BlockCipher("AES", bufferOf(key)));
-    return new Uint8Array(gcm.process(plaintext, undefined, bufferOf(nonce), bufferOf(additional), true));
+    const sealed = new Uint8Array(plaintext.length + TAG_BYTES);
+    gcmOf(key).seal(nonce, additional, plaintext, sealed);
+    return sealed;
   }
 
-  /** Piece by piece, because `process` compares tags in a time that depends on where they differ. */
   open(
     key: Uint8Array,
     nonce: Uint8Array,
     additional: Uint8Array,
     sealed: Uint8Array,
   ): Uint8Array | undefined {
-    const end = sealed.length - TAG_BYTES;
-    if (end < 0) return undefined;
-    const gcm = new GCM(new BlockCipher("AES", bufferOf(key)));
-    gcm.init(bufferOf(nonce), bufferOf(additional));
-    const opened = end > 0 ? gcm.decrypt(sealed.subarray(0, end)) : new ArrayBuffer(0);
-    const isTrue = isEqual(new Uint8Array(gcm.close()), sealed.subarray(end));
-    return isTrue ? new Uint8Array(opened) : undefined;
+    if (sealed.length < TAG_BYTES) return undefined;
+    const opened = new Uint8Array(sealed.length - TAG_BYTES);
+    return gcmOf(key).open(nonce, additional, sealed, opened) ? opened : undefined;
   }
+}
+
+function gcmOf(key: Uint8Array): NativeGcm {
+  const gcm = new NativeGcm();
+  gcm.start(key);
+  return gcm;
 }
 
 /** It takes views, too; its typings do not know. */

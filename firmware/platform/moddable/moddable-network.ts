@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /**
- * The network port over the SDK's TLS 1.2. Who the relay is, is decided by `tls-guard` and `relay-certificate`; the SDK's
- * own checks come second. Whatever goes wrong is a ConnectionError given to `onError`, once.
+ * The network port over the SDK's TLS 1.2: its handshake, our records. Who the relay is, is decided by `tls-guard` and
+ * `relay-certificate`; the SDK's own checks come second. Whatever goes wrong is a ConnectionError given to `onError`, once.
  *
- * RAM: per connection the SDK keeps one record while it arrives and one while it is read: `maxFragmentBytes` bounds them.
+ * RAM: what the handshake needs, and when it is over that of `tls-records`.
  */
-import TLSSocket from "embedded:io/socket/tcp/tls";
 import sessionCache from "ssl/cache";
+import TlsSession, { type SessionCipher } from "ssl/session";
 import {
   type Clock,
   ConnectionError,
@@ -20,6 +20,7 @@ import { GuardedTcp, type TcpClass } from "./guarded-tcp";
 import { isNumericAddress } from "./plain-names";
 import { judgeRelayChain } from "./relay-certificate";
 import { TlsGuard, TlsRefusal } from "./tls-guard";
+import { type DirectionKeys, RECORD_OVERHEAD_BYTES, TlsRecords } from "./tls-records";
 
 /** DER. */
 export interface DeviceIdentity {
@@ -45,8 +46,9 @@ export interface ModdableNetworkOptions {
 /** For a name server that never answers. */
 const RESOLVE_MS = 15_000;
 const TLS_FRAGMENT_BYTES = 16384;
-/** Header, explicit nonce and tag of a record, and 3 to spare. */
-const RECORD_OVERHEAD_BYTES = 32;
+const TLS_1_2 = 0x0303;
+/** Of the SDK's `handshakeProcess`: it waits for the relay. */
+const WAITING = -1;
 
 /** The session that can be resumed: the SDK keeps one for all of its connections, and not with whom it was made. */
 interface KnownSession {
@@ -97,10 +99,16 @@ class ModdableSecureSocket implements SecureSocket {
   readonly #sessions: Sessions;
   readonly #fragmentBytes: number;
   readonly #guard: TlsGuard;
-  #tls: TLSSocket | undefined;
   #tcp: GuardedTcp | undefined;
+  /** While the handshake lasts. */
+  #session: TlsSession | undefined;
+  /** From then on. */
+  #records: TlsRecords | undefined;
   #isClosed = false;
   #hasFailed = false;
+  #isDelivering = false;
+  /** Our hello was sent. */
+  #hasStarted = false;
   /** Until when the relay's certificate is good, once it was seen. */
   #untilMs = 0;
 
@@ -117,7 +125,6 @@ class ModdableSecureSocket implements SecureSocket {
         this.#untilMs = judgeRelayChain(chain, { authority, host, unixMs: clock.unixMs() ?? 0 });
       },
       isKnownSession: sessions.isKnown,
-      maxFragmentBytes: this.#fragmentBytes,
     });
     const address = host === "localhost" ? "127.0.0.1" : host;
     if (isNumericAddress(address)) this.#open(address, own);
@@ -150,38 +157,35 @@ class ModdableSecureSocket implements SecureSocket {
   }
 
   #open(address: string, { identity, tcp, maxFragmentBytes }: ModdableNetworkOptions): void {
-    const options = this.#options;
-    const { host, port } = options;
+    const { host, port } = this.#options;
     try {
-      this.#tls = new TLSSocket({
+      this.#session = new TlsSession({
+        serverName: host,
+        protocolVersion: TLS_1_2,
+        certificate: identity.relayAuthority,
+        clientCertificates: [identity.certificate],
+        clientKey: identity.key,
+        ...(maxFragmentBytes === undefined ? {} : { tls_max_fragment_length: maxFragmentBytes }),
+      });
+      this.#session.initiateHandshake();
+      this.#tcp = new GuardedTcp({
         address,
-        host,
         port,
-        TCP: {
-          io: GuardedTcp,
-          tcp,
-          guard: this.#guard,
-          onMade: (socket) => {
-            this.#tcp = socket;
-          },
-          onFailure: (error) => {
-            this.#fail(error);
-          },
-        },
-        secure: {
-          certificate: identity.relayAuthority,
-          clientCertificates: [identity.certificate],
-          clientKey: identity.key,
-          ...(maxFragmentBytes === undefined ? {} : { tls_max_fragment_length: maxFragmentBytes }),
-        },
-        onReadable: (count) => {
-          if (!this.#isClosed) options.onReadable(count);
+        tcp,
+        guard: this.#guard,
+        onReadable: () => {
+          if (!this.#records) this.#shakeHands();
+          this.#deliver();
         },
         onWritable: () => {
-          this.#writable();
+          if (this.#session && !this.#hasStarted) this.#shakeHands();
+          else this.#tellRoom();
         },
         onError: () => {
           this.#fail(undefined);
+        },
+        onFailure: (error) => {
+          this.#fail(error);
         },
       });
     } catch (error) {
@@ -190,16 +194,20 @@ class ModdableSecureSocket implements SecureSocket {
   }
 
   get writableBytes(): number {
-    if (this.#isClosed || !this.#guard.isOpen) return 0;
+    if (!this.#records) return 0;
     const room = this.#tcp?.roomBytes ?? 0;
     const records = Math.ceil(room / (this.#fragmentBytes + RECORD_OVERHEAD_BYTES));
     return Math.max(0, room - records * RECORD_OVERHEAD_BYTES);
   }
 
   read(into: Uint8Array): number {
-    if (this.#isClosed || into.length === 0) return 0;
+    const records = this.#records;
+    if (!records || into.length === 0) return 0;
     try {
-      return this.#tls?.read(into) ?? 0;
+      const count = records.read(into);
+      if (records.isClosed) this.#fail(undefined);
+      else if (!this.#isDelivering && this.#hasMore) this.#deliverLater();
+      return count;
     } catch (error) {
       this.#fail(error);
       return 0;
@@ -211,9 +219,7 @@ class ModdableSecureSocket implements SecureSocket {
       throw new RangeError(`write: expected at most ${this.writableBytes} bytes, got ${bytes.length}`);
     }
     try {
-      for (let at = 0; at < bytes.length; at += this.#fragmentBytes) {
-        this.#tls?.write(bytes.subarray(at, Math.min(bytes.length, at + this.#fragmentBytes)));
-      }
+      this.#records?.write(bytes);
     } catch (error) {
       this.#fail(error);
     }
@@ -224,14 +230,76 @@ class ModdableSecureSocket implements SecureSocket {
     this.#end();
   }
 
-  #writable(): void {
-    if (this.#isClosed || !this.#guard.isOpen) return;
+  /** Each turn sends what is due, or takes one record of the relay's; behind the last one nothing more is taken. */
+  #shakeHands(): void {
+    const session = this.#session;
+    const tcp = this.#tcp;
+    if (!session || !tcp) return;
+    this.#hasStarted = true;
+    do {
+      if (session.handshake(tcp)) {
+        this.#begin(session, tcp);
+        return;
+      }
+    } while (tcp.readable > 0 || session.handshakeProcess !== WAITING);
+  }
+
+  #begin(session: TlsSession, tcp: GuardedTcp): void {
+    const { serverCipher, clientCipher, readSeqNum, writeSeqNum } = session;
+    if (!this.#guard.isOpen || !serverCipher || !clientCipher)
+      throw new TlsRefusal("rejected", "the relay ended the handshake");
+    this.#session = undefined;
+    this.#records = new TlsRecords({
+      tcp,
+      incoming: keysOf(serverCipher, readSeqNum),
+      outgoing: keysOf(clientCipher, writeSeqNum),
+      maxFragmentBytes: this.#fragmentBytes,
+    });
     const { sessionId, isResumed } = this.#guard;
     if (!isResumed && sessionId.length > 0) {
       this.#sessions.keep({ host: this.#options.host, id: sessionId, untilMs: this.#untilMs });
     }
+    this.#tellRoom();
+  }
+
+  #tellRoom(): void {
     const room = this.writableBytes;
     if (room > 0) this.#options.onWritable(room);
+  }
+
+  /** Until nothing is left, or the owner leaves something. */
+  #deliver(): void {
+    this.#isDelivering = true;
+    try {
+      for (let count = this.#receive(); count > 0; count = this.#receive()) {
+        this.#options.onReadable(count);
+        if (this.#records?.unreadBytes !== 0) break;
+      }
+    } finally {
+      this.#isDelivering = false;
+    }
+  }
+
+  /** TCP does not tell of it again. */
+  get #hasMore(): boolean {
+    return this.#records?.unreadBytes === 0 && (this.#tcp?.readable ?? 0) > 0;
+  }
+
+  #deliverLater(): void {
+    this.#timers.set(0, () => {
+      try {
+        this.#deliver();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  /** Bytes that can be read. The relay's farewell is a failure. */
+  #receive(): number {
+    const count = this.#records?.receive() ?? 0;
+    if (this.#records?.isClosed) this.#fail(undefined);
+    return count;
   }
 
   /** From a callback of TCP, or from a call of the owner's: it hears of it later in any case. */
@@ -262,7 +330,7 @@ class ModdableSecureSocket implements SecureSocket {
     }
     if (!this.#tcp?.isConnected) return make("unreachable", `${host}:${port} does not answer`);
     if (!this.#guard.isOpen) return make("rejected", "the relay ended the handshake");
-    return this.#guard.sawAlert
+    return this.#records?.isClosed
       ? make("closed", "the relay closed the connection")
       : make("lost", "the connection broke");
   }
@@ -270,12 +338,16 @@ class ModdableSecureSocket implements SecureSocket {
   #end(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#session = undefined;
+    this.#records = undefined;
     try {
-      this.#tls?.close();
-      // Where TLSSocket's own constructor threw, only the TCP connection exists.
-      if (!this.#tls) this.#tcp?.close();
+      this.#tcp?.close();
     } catch {
       // Closed already by its own failure.
     }
   }
+}
+
+function keysOf({ key, iv }: SessionCipher, number: bigint): DirectionKeys {
+  return { key, salt: iv, number: Number(number) };
 }

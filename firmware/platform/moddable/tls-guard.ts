@@ -7,8 +7,8 @@
  *   full      ServerHello, Certificate, ServerKeyExchange, [CertificateRequest,] ServerHelloDone | CCS, Finished
  *   resumed   ServerHello with the session id that the client offered and that this device knows | CCS, Finished
  *
- * each message whole within one record, TLS 1.2, ECDHE on P-256 signed with RSA and SHA-256. After that it counts records:
- * none is longer than agreed, and nothing but data and alerts comes. Pure: bytes in, TlsRefusal out.
+ * each message whole within one record, TLS 1.2, ECDHE on P-256 signed with RSA and SHA-256, AES-128-GCM. With the record of
+ * Finished it has done its work. Pure: bytes in, TlsRefusal out.
  *
  * RAM: one handshake record while it arrives, MAX_HANDSHAKE_BYTES at most.
  */
@@ -24,7 +24,7 @@ export class TlsRefusal extends Error {
   }
 }
 
-const Record = { changeCipherSpec: 20, alert: 21, handshake: 22, data: 23 } as const;
+const Record = { changeCipherSpec: 20, alert: 21, handshake: 22 } as const;
 const Message = {
   clientHello: 1,
   serverHello: 2,
@@ -39,10 +39,10 @@ const TLS_1_2 = 0x0303;
 const RANDOM_BYTES = 32;
 /** A chain of two certificates and what is beside it. */
 const MAX_HANDSHAKE_BYTES = 8192;
-/** Explicit nonce, tag, or IV, MAC and padding. */
-const RECORD_OVERHEAD_BYTES = 320;
-/** TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 and _CBC_SHA256: what the SDK has with forward secrecy for RSA certificates. */
-const SUITES: readonly number[] = [0xc02f, 0xc027];
+/** Of Finished: its message, nonce and tag. */
+const FINISHED_BYTES = 16 + 8 + 16;
+/** TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: what `tls-records` knows, and all that is needed. */
+const SUITE = 0xc02f;
 const NAMED_CURVE = 3;
 const SECP256R1 = 23;
 const SECP256R1_POINT_BYTES = 65;
@@ -66,8 +66,6 @@ export interface TlsGuardOptions {
   judgeChain(chain: readonly Uint8Array[]): void;
   /** Whether a session of this id was made with such a chain. */
   isKnownSession(id: Uint8Array): boolean;
-  /** The most that the peer may put into one record. */
-  maxFragmentBytes: number;
 }
 
 export class TlsGuard {
@@ -101,11 +99,6 @@ export class TlsGuard {
     return this.#sessionId;
   }
 
-  /** The last record was an alert; the only one that does not break the connection says that it is closed. */
-  get sawAlert(): boolean {
-    return this.#type === Record.alert;
-  }
-
   /** What the client is about to send. The first is its hello, in one piece. */
   sent(bytes: Uint8Array): void {
     if (this.#state !== "clientHello") return;
@@ -117,10 +110,11 @@ export class TlsGuard {
     this.#state = "serverHello";
   }
 
-  /** What was received, before TLS sees it. Throws TlsRefusal. */
+  /** What was received, before TLS sees it, until `isOpen`. Throws TlsRefusal. */
   received(bytes: Uint8Array): void {
     let at = 0;
     while (at < bytes.length) {
+      if (this.isOpen) throw new TlsRefusal("rejected", "TLS: more than one record at once");
       if (this.#headerBytes < HEADER_BYTES) {
         this.#header[this.#headerBytes++] = bytes[at++] ?? 0;
         if (this.#headerBytes === HEADER_BYTES) this.#begin();
@@ -139,15 +133,13 @@ export class TlsGuard {
     this.#type = type;
     this.#bodyBytes = high * 256 + low;
     this.#takenBytes = 0;
-    const isPlain = this.#state !== "finished" && this.#state !== "open";
-    const limit = isPlain ? MAX_HANDSHAKE_BYTES : this.#options.maxFragmentBytes + RECORD_OVERHEAD_BYTES;
+    const isPlain = this.#state !== "finished";
+    const limit = isPlain ? MAX_HANDSHAKE_BYTES : FINISHED_BYTES;
     if (major !== 3 || minor > 3 || this.#bodyBytes === 0 || this.#bodyBytes > limit) {
       throw new TlsRefusal("rejected", "TLS: a record that is none, or longer than agreed");
     }
     if (isPlain) this.#body = new Uint8Array(this.#bodyBytes);
-    else if (
-      this.#state === "finished" ? type !== Record.handshake : type !== Record.data && type !== Record.alert
-    ) {
+    else if (type !== Record.handshake) {
       throw new TlsRefusal("rejected", `TLS: unexpected record of type ${type}`);
     }
   }
@@ -156,9 +148,8 @@ export class TlsGuard {
     const body = this.#body;
     this.#headerBytes = 0;
     this.#body = undefined;
-    if (!body) {
-      if (this.#state === "finished") this.#state = "open";
-    } else if (this.#type === Record.alert) {
+    if (!body) this.#state = "open";
+    else if (this.#type === Record.alert) {
       throw new TlsRefusal("rejected", `the relay ended the handshake: ${alertText(body[1] ?? 0)}`);
     } else if (this.#type === Record.changeCipherSpec) {
       this.#expect("changeCipherSpec", body.length === 1 && body[0] === 1);
@@ -213,7 +204,7 @@ export class TlsGuard {
     this.#sessionId = message.take(message.u8()).slice();
     const suite = message.u16();
     const compression = message.u8();
-    if (message.isShort || version !== TLS_1_2 || compression !== 0 || !SUITES.includes(suite)) {
+    if (message.isShort || version !== TLS_1_2 || compression !== 0 || suite !== SUITE) {
       throw new TlsRefusal(
         "rejected",
         `TLS: the relay chose version ${version} and cipher suite ${suite}, which are not taken`,

@@ -16,6 +16,7 @@ export class RealRelay {
   readonly folder = mkdtempSync(join(tmpdir(), "coffer-remote-"));
   readonly log: string[] = [];
   address: RelayAddress = { host: "127.0.0.1", port: 0 };
+  #metricsPort = 0;
   #abort = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
@@ -51,13 +52,23 @@ export class RealRelay {
         },
         log: (line) => this.log.push(line),
         signal: this.#abort.signal,
-        onListening: ({ port }) => {
+        metrics: { host: "127.0.0.1", port: 0 },
+        onListening: ({ port, metricsPort = 0 }) => {
           this.address = { host: "127.0.0.1", port };
+          this.#metricsPort = metricsPort;
           resolve();
         },
       });
       this.#running.catch(reject);
     });
+  }
+
+  /** TLS handshakes since it listens, as its metrics tell. */
+  async handshakes(): Promise<{ full: number; resumed: number }> {
+    const text = await (await fetch(`http://127.0.0.1:${String(this.#metricsPort)}/metrics`)).text();
+    const read = (kind: string): number =>
+      Number(new RegExp(`^coffer_relay_handshakes_total\\{kind="${kind}"\\} (\\d+)$`, "m").exec(text)?.[1]);
+    return { full: read("full"), resumed: read("resumed") };
   }
 
   replace(name: "deviceCrl", text: string): void {

@@ -129,16 +129,22 @@ async function throughput(sizeBytes: number): Promise<void> {
 }
 
 /** Tells what came of a connection to each port. */
-async function connections(serverPorts: number[], host = "127.0.0.1"): Promise<void> {
+async function connections(serverPorts: number[], host = "127.0.0.1", listens = false): Promise<void> {
   const { network } = portsIn("connections");
   for (const port of serverPorts) {
     const outcome = await new Promise<string>((resolve) => {
+      let hasWritten = false;
       const socket = network.connect({
         host,
         port,
-        onReadable() {},
+        onReadable(count) {
+          socket.read(new Uint8Array(count));
+        },
         onWritable() {
+          if (hasWritten) return;
+          hasWritten = true;
           socket.write(Uint8Array.of(1, 2, 3));
+          if (listens) return;
           socket.close();
           resolve("connected");
         },
@@ -191,7 +197,7 @@ async function run(): Promise<void> {
   else if (suite === "protocol" && vectors) {
     const { crypto } = portsIn("protocol");
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
-  } else if (suite === "connections") await connections(serverPorts ?? [], config.host);
+  } else if (suite === "connections") await connections(serverPorts ?? [], config.host, config.listens);
   else if (suite === "throughput") await throughput(sizeBytes ?? 0);
   else if (suite === "device" && device) {
     runDevice(device);

@@ -27,6 +27,8 @@ export interface ProgramConfig {
   ports?: number[];
   /** connections: the name of the relay, instead of its address; the only one that the name server knows. */
   host?: string;
+  /** connections: what comes is read until the relay or the connection ends it. */
+  listens?: boolean;
   /** throughput: bytes stored and read again. */
   sizeBytes?: number;
   device?: {

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * TCP for Linux on GLib's main loop, in place of the SDK's, which looks every 20 ms at 1536 bytes and loses what a
- * short write leaves over. Same shape: counts go to onReadable and onWritable, the data is fetched.
- *
- * What was reported and not read yet is reported again every STALL_MS, because a layer above waits with a timer of the
- * SDK's, and on Linux the SDK loses each 65536th.
+ * short write leaves over. Same shape: counts go to onReadable and onWritable, the data is fetched. What was reported and
+ * not fetched is not reported again.
  */
 #include "xsmc.h"
 #include "mc.xs.h"
@@ -22,17 +20,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { kCapacity = 65536, kStallMs = 100 };
+enum { kCapacity = 65536 };
 
 typedef struct {
 	xsMachine *the;
 	xsSlot self;
 	int fd;
-	guint in, out, stall;
+	guint in, out;
 	uint32_t reported;		/* bytes that onReadable told of and read did not fetch */
 	uint32_t room;			/* what write takes until the next onWritable */
 	uint32_t used, sent;	/* of the bytes that wait in `pending` */
-	uint8_t isConnected, isClosed, wasIdle;
+	uint8_t isConnected, isClosed;
 	int error;				/* of connect */
 	int depth;				/* callbacks that are running: the record lives until they return */
 	uint8_t pending[kCapacity];
@@ -41,7 +39,6 @@ typedef struct {
 void xs_coffer_tcp_destructor(void *data);
 static gboolean onInput(gint fd, GIOCondition condition, gpointer data);
 static gboolean onOutput(gint fd, GIOCondition condition, gpointer data);
-static gboolean onStall(gpointer data);
 
 static void stopSource(guint *source)
 {
@@ -54,7 +51,6 @@ static void release(CofferTcp tcp)
 {
 	stopSource(&tcp->in);
 	stopSource(&tcp->out);
-	stopSource(&tcp->stall);
 	if (tcp->fd >= 0)
 		close(tcp->fd);
 	tcp->fd = -1;
@@ -155,7 +151,6 @@ void xs_coffer_tcp_read(xsMachine *the)
 			xsUnknownError("read failed");
 	}
 	tcp->reported -= length;
-	tcp->wasIdle = 0;
 	if (tcp->reported == 0)
 		watchInput(tcp);
 	xsmcSetInteger(xsResult, (xsIntegerValue)length);
@@ -214,7 +209,6 @@ static gboolean onInput(gint fd, GIOCondition condition, gpointer data)
 		report(tcp, xsID_onError, 0);
 	else {
 		tcp->reported = (available > kCapacity) ? kCapacity : (uint32_t)available;
-		tcp->wasIdle = 0;
 		report(tcp, xsID_onReadable, tcp->reported);
 	}
 	return G_SOURCE_REMOVE;
@@ -234,7 +228,6 @@ static gboolean onOutput(gint fd, GIOCondition condition, gpointer data)
 			return G_SOURCE_REMOVE;
 		}
 		tcp->isConnected = 1;
-		tcp->stall = g_timeout_add(kStallMs, onStall, tcp);
 		watchInput(tcp);
 	}
 	while (tcp->sent < tcp->used) {
@@ -255,22 +248,4 @@ static gboolean onOutput(gint fd, GIOCondition condition, gpointer data)
 	tcp->out = 0;
 	report(tcp, xsID_onWritable, tcp->room);
 	return G_SOURCE_REMOVE;
-}
-
-static gboolean onStall(gpointer data)
-{
-	CofferTcp tcp = data;
-	if (tcp->reported && tcp->wasIdle) {
-		tcp->depth++;
-		report(tcp, xsID_onReadable, tcp->reported);
-		tcp->depth--;
-		if (tcp->isClosed) {
-			/* `release` has taken this source away. */
-			if (tcp->depth == 0)
-				free(tcp);
-			return G_SOURCE_REMOVE;
-		}
-	}
-	tcp->wasIdle = 1;
-	return G_SOURCE_CONTINUE;
 }

@@ -1,29 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** The modules of the Moddable SDK that are used here and have no typings there, or not these members. */
 
-declare module "crypt" {
-  export class BlockCipher {
-    constructor(cipher: "AES", key: ArrayBuffer);
-  }
-}
-
-declare module "gcm" {
-  import type { BlockCipher } from "crypt";
-  export default class GCM {
-    constructor(cipher: BlockCipher, tagLength?: number);
-    init(iv: ArrayBuffer, additional: ArrayBuffer): void;
-    decrypt(data: Uint8Array): ArrayBuffer;
-    close(): ArrayBuffer;
-    process(
-      data: Uint8Array,
-      into: undefined,
-      iv: ArrayBuffer,
-      additional: ArrayBuffer,
-      isEncrypting: true,
-    ): ArrayBuffer;
-  }
-}
-
 declare module "hmac" {
   import type { Digest } from "crypt";
   export default class HMAC {
@@ -66,26 +43,36 @@ declare module "ssl/cache" {
   export default cache;
 }
 
-declare module "embedded:io/socket/tcp/tls" {
-  /** `Device`: what is given to the TCP class as its `TCP`. */
-  export default class TLSSocket {
+declare module "ssl/session" {
+  /** Of one direction, with AES-GCM: `iv` is the salt. */
+  export interface SessionCipher {
+    key: ArrayBuffer;
+    iv: ArrayBuffer;
+  }
+  interface Socket {
+    readable: number;
+    writable: number;
+    read(into: Uint8Array): void;
+    write(bytes: Uint8Array): unknown;
+  }
+  export default class TlsSession {
     constructor(options: {
-      address: string;
-      host: string;
-      port: number;
-      TCP: import("../guarded-tcp").GuardedTcpDevice;
-      secure: {
-        certificate: ArrayBuffer;
-        clientCertificates: ArrayBuffer[];
-        clientKey: ArrayBuffer;
-        tls_max_fragment_length?: number;
-      };
-      onReadable(count: number): void;
-      onWritable(count: number): void;
-      onError(): void;
+      serverName: string;
+      protocolVersion: number;
+      certificate: ArrayBuffer;
+      clientCertificates: ArrayBuffer[];
+      clientKey: ArrayBuffer;
+      tls_max_fragment_length?: number;
     });
-    read(into: Uint8Array): number | undefined;
-    write(bytes: Uint8Array): number;
-    close(): void;
+    /** What `handshake` does next; -1: takes a record. */
+    readonly handshakeProcess: number;
+    readonly serverCipher: SessionCipher | null;
+    readonly clientCipher: SessionCipher | null;
+    /** Of the next record from the relay, and to it. */
+    readonly readSeqNum: bigint;
+    readonly writeSeqNum: bigint;
+    initiateHandshake(): void;
+    /** One step; true when it was the last. */
+    handshake(socket: Socket): boolean;
   }
 }
