@@ -95,8 +95,8 @@ export class Uplink {
       () => {
         this.#search = discovery.find({
           timeoutMs: DISCOVERY_MS,
-          onFound: ({ host, port }) => {
-            if (found.length < MAX_CANDIDATES) found.push({ host, port });
+          onFound: ({ host, port, name }) => {
+            if (found.length < MAX_CANDIDATES) found.push({ host, port, relayName: name });
           },
           onDone: next,
         });

@@ -78,6 +78,7 @@ declare module "embedded:io/socket/tcp/tls" {
         certificate: ArrayBuffer;
         clientCertificates: ArrayBuffer[];
         clientKey: ArrayBuffer;
+        verify?: boolean;
         tls_max_fragment_length?: number;
       };
       onReadable(count: number): void;
