@@ -127,6 +127,8 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
       "Resource",
       "mc/config",
       "embedded_io/socket/tcp",
+      "embedded_io/socket/udp",
+      "embedded_network/dnssd",
       "embedded_network/interface/wifi",
     ].map((name) => `typings/${name}`),
   ];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Ports, Preferences, Watchdog } from "../../core/io";
+import type { Discovery, Ports, Preferences, Watchdog } from "../../core/io";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
@@ -18,6 +18,7 @@ export interface ModdablePortsOptions {
   tcp: TcpClass;
   preferences: Preferences;
   resolve?: ModdableNetworkOptions["resolve"];
+  discovery?: Discovery;
   /** Of the hardware; a host has none. */
   watchdog?: Watchdog;
   maxFragmentBytes?: number;
@@ -25,13 +26,15 @@ export interface ModdablePortsOptions {
 
 /** Every port on Moddable. What differs between its platforms comes in. */
 export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { base, root, medium, identity, tcp, preferences, resolve, watchdog, maxFragmentBytes } = options;
+  const { base, root, medium, identity, tcp, preferences, resolve, discovery, watchdog, maxFragmentBytes } =
+    options;
   const { clock, timers } = base;
   return {
     ...base,
     entropy: new ModdableEntropy(),
     reset: new ModdableReset(),
     ...(watchdog ? { watchdog } : {}),
+    ...(discovery ? { discovery } : {}),
     preferences,
     memory: new ModdableMemoryMeter(),
     storage: new ModdableStorage({ root, timers, ...(medium === undefined ? {} : { medium }) }),

@@ -3,7 +3,7 @@
 import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
-import type { Preferences, Watchdog } from "../../core/io";
+import type { Discovery, Preferences, Watchdog } from "../../core/io";
 import { messageOf } from "../../core/refusal";
 import { installAbortHook } from "./abort-hook";
 import type { BasePorts } from "./base-ports";
@@ -21,6 +21,7 @@ export interface StartOptions {
   tcp: TcpClass;
   /** Where names have addresses. */
   resolve?: ModdableNetworkOptions["resolve"];
+  discovery: Discovery;
   preferences: Preferences;
   /** Of the hardware; a host has none. */
   watchdog?: Watchdog;
@@ -33,7 +34,8 @@ export interface StartOptions {
 /** What `coffer device add` writes into the folder that the image takes its resources from. */
 interface Settings {
   name: string;
-  relay: { host: string; port: number };
+  /** Absent: the device looks for one. */
+  relay?: { host: string; port: number };
   pairingSecret: string;
 }
 
@@ -62,7 +64,19 @@ export function startDevice(options: StartOptions): Device | undefined {
 }
 
 function assemble(options: StartOptions): Device {
-  const { base, root, medium, tcp, resolve, preferences, watchdog, host, firmwareVersion, limits } = options;
+  const {
+    base,
+    root,
+    medium,
+    tcp,
+    resolve,
+    discovery,
+    preferences,
+    watchdog,
+    host,
+    firmwareVersion,
+    limits,
+  } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
@@ -71,6 +85,7 @@ function assemble(options: StartOptions): Device {
     ...(medium === undefined ? {} : { medium }),
     tcp,
     ...(resolve === undefined ? {} : { resolve }),
+    discovery,
     preferences,
     ...(watchdog ? { watchdog } : {}),
     identity: {
@@ -83,7 +98,7 @@ function assemble(options: StartOptions): Device {
   installAbortHook(ports);
   const config = {
     name,
-    relay,
+    ...(relay ? { relay } : {}),
     firmwareVersion,
     pairings: [bytesOf(pairingSecret)],
     limits: limits ?? BOARD_LIMITS,

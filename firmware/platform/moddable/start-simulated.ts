@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: MIT
 /** The device in Moddable's simulator: its card and its flash are two folders below one that is named when it is built. */
+import UDP from "embedded:io/socket/udp";
 import config from "mc/config";
 import { createBasePorts } from "./base-ports";
 import { FolderPreferences } from "./folder-preferences";
+import type { UdpClass } from "./filtered-udp";
 import type { TcpClass } from "./guarded-tcp";
+import { ModdableDiscovery } from "./moddable-discovery";
+import { ModdableEntropy } from "./moddable-system";
 import { startDevice } from "./start-device";
+
+/** The SDK's sockets neither broadcast nor join groups on every computer: a relay is found beside the simulator only. */
+const THIS_COMPUTER = ["127.0.0.1"];
 
 export function startSimulated(tcp: TcpClass): void {
   const { cardFolder, firmwareVersion } = config as { cardFolder?: string; firmwareVersion?: string };
@@ -12,12 +19,19 @@ export function startSimulated(tcp: TcpClass): void {
     trace("coffer: name a folder that exists: mcconfig ... cardFolder=FOLDER\n");
     return;
   }
+  const base = createBasePorts((line) => {
+    trace(`${line}\n`);
+  });
   startDevice({
-    base: createBasePorts((line) => {
-      trace(`${line}\n`);
-    }),
+    base,
     root: `${cardFolder}/card`,
     tcp,
+    discovery: new ModdableDiscovery({
+      udp: UDP as unknown as UdpClass,
+      targets: THIS_COMPUTER,
+      entropy: new ModdableEntropy(),
+      timers: base.timers,
+    }),
     preferences: new FolderPreferences(`${cardFolder}/flash`),
     host: "simulator",
     firmwareVersion: String(firmwareVersion),

@@ -11,8 +11,10 @@ import {
   monotonicMs,
   readMemory,
 } from "../../../firmware/platform/moddable/coffer-system";
+import { ModdableEntropy } from "../../../firmware/platform/moddable/moddable-system";
 import { FolderPreferences } from "../../../firmware/platform/moddable/folder-preferences";
 import CofferTcp from "../../../firmware/platform/moddable/lin/coffer-tcp";
+import { ModdableDiscovery } from "../../../firmware/platform/moddable/moddable-discovery";
 import { createModdablePorts } from "../../../firmware/platform/moddable/moddable-ports";
 import { cryptoCases } from "../../conformance/crypto-cases";
 import { networkCases } from "../../conformance/network-cases";
@@ -20,6 +22,7 @@ import { storageCases } from "../../conformance/storage-cases";
 import { systemCases } from "../../conformance/system-cases";
 import { runProtocolChecks } from "../../protocol/protocol-checks";
 import { argument, exit, print } from "./coffer-cli-host";
+import { DNSSD, LoopbackUdp } from "./loopback-udp";
 import { mediumCases } from "./medium-checks";
 import type { ProgramConfig } from "./program-config";
 import { openCard, startUpload, storeCases } from "./store-checks";
@@ -36,7 +39,7 @@ function readFile(path: string): ArrayBuffer {
 const config = JSON.parse(String.fromArrayBuffer(readFile(argument(0) ?? ""))) as ProgramConfig;
 
 function portsIn(name: string): Ports {
-  const { identity, folder, device, host } = config;
+  const { identity, folder, device, host, discovery } = config;
   const base = createBasePorts(print);
   createDirectory(`${folder}/${name}`);
   return createModdablePorts({
@@ -54,6 +57,18 @@ function portsIn(name: string): Ports {
         done(name === host ? "127.0.0.1" : undefined);
       });
     },
+    ...(discovery
+      ? {
+          discovery: new ModdableDiscovery({
+            udp: LoopbackUdp.to(discovery.mdnsPort),
+            dnssd: DNSSD,
+            targets: ["127.0.0.1"],
+            port: discovery.port,
+            entropy: new ModdableEntropy(),
+            timers: base.timers,
+          }),
+        }
+      : {}),
     preferences: new FolderPreferences(`${folder}/${name}/flash`),
     ...(device?.maxFragmentBytes === undefined ? {} : { maxFragmentBytes: device.maxFragmentBytes }),
   });
@@ -151,13 +166,33 @@ async function connections(serverPorts: number[], host = "127.0.0.1"): Promise<v
   }
 }
 
+/** Tells what is found; what is not has `timeoutMs` to come. */
+async function find(timeoutMs: number): Promise<void> {
+  const { discovery } = portsIn("discovery");
+  await new Promise<void>((resolve) => {
+    discovery?.find({
+      timeoutMs,
+      onFound({ host, port, name }) {
+        print(`found ${host}:${port} ${name}`);
+      },
+      onDone: resolve,
+    });
+  });
+}
+
 function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
   const ports = portsIn("device");
   const { name, relay, limits, pairingSecret, failAfterMs } = device;
   installAbortHook(ports);
   new Device({
     ...ports,
-    config: { name, relay, limits, firmwareVersion: "0.1.0", pairings: [Uint8Array.fromHex(pairingSecret)] },
+    config: {
+      name,
+      ...(relay ? { relay } : {}),
+      limits,
+      firmwareVersion: "0.1.0",
+      pairings: [Uint8Array.fromHex(pairingSecret)],
+    },
     host: "simulator",
     onState(state) {
       print(`state ${state}`);
@@ -175,7 +210,7 @@ function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
 }
 
 async function run(): Promise<void> {
-  const { suite, vectors, fuzzRounds, ports: serverPorts, sizeBytes, device } = config;
+  const { suite, vectors, fuzzRounds, ports: serverPorts, sizeBytes, device, discovery } = config;
   if (suite === "storage")
     await runCases(
       storageCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.storage) })),
@@ -193,6 +228,7 @@ async function run(): Promise<void> {
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
   } else if (suite === "connections") await connections(serverPorts ?? [], config.host);
   else if (suite === "throughput") await throughput(sizeBytes ?? 0);
+  else if (suite === "discovery") await find(discovery?.timeoutMs ?? 0);
   else if (suite === "device" && device) {
     runDevice(device);
     return;

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 /** The device on ESP32: the card, Wi-Fi, the clock, and then the device itself. */
 import TCP from "embedded:io/socket/tcp";
+import UDP from "embedded:io/socket/udp";
+import DNSSD from "embedded:network/dnssd";
 import WiFi from "embedded:network/interface/wifi";
 import config from "mc/config";
 import { createBasePorts } from "../base-ports";
+import type { UdpClass } from "../filtered-udp";
 import type { TcpClass } from "../guarded-tcp";
-import { ModdableWatchdog } from "../moddable-system";
+import { type DnssdClass, ModdableDiscovery } from "../moddable-discovery";
+import { ModdableEntropy, ModdableWatchdog } from "../moddable-system";
 import { startDevice } from "../start-device";
 import { cardBusOf, textOf } from "./board-config";
 import { SdmmcDriver } from "./coffer-card";
@@ -19,6 +23,8 @@ import { wifiCredentials } from "./wifi-credentials";
 import { type WifiClass, WifiKeeper } from "./wifi-keeper";
 
 const MOUNT_POINT = "/sd";
+/** Of the network that the board is in; a router passes it to no other. */
+const BROADCAST = ["255.255.255.255"];
 const settings = config as Readonly<Record<string, unknown>>;
 
 function start(): void {
@@ -66,6 +72,13 @@ function start(): void {
           medium,
           tcp: wakingTcp(TCP as unknown as TcpClass, power),
           resolve,
+          discovery: new ModdableDiscovery({
+            udp: UDP as unknown as UdpClass,
+            dnssd: DNSSD as unknown as DnssdClass,
+            targets: BROADCAST,
+            entropy: new ModdableEntropy(),
+            timers,
+          }),
           preferences,
           watchdog: new ModdableWatchdog(),
           host: "esp32",
