@@ -19,6 +19,7 @@ import {
   MAX_LISTED_LOGS,
   MAX_NAME_BYTES,
   MAX_TEXT_BYTES,
+  MAX_TROUBLES,
 } from "./limits";
 import { encode, fixed, flag, list, record, text, u16, u32, u53, u8, variable } from "./message";
 import type { Field } from "./message";
@@ -110,6 +111,38 @@ export interface DeviceHealth {
   /** Memory outside the heap of the JavaScript machine, now and at the worst moment; 0 where the host cannot tell. */
   freeBytes: number;
   leastFreeBytes: number;
+}
+
+/** What can keep a device from its relay. */
+export const Trouble = {
+  /** No connection to its Wi-Fi, or no address there. */
+  wifi: 1,
+  /** It knows of no Wi-Fi. */
+  wifiUnknown: 2,
+  /** The clock is not set. */
+  clock: 3,
+  /** It has no address of a relay, and found none. */
+  relayNotFound: 4,
+  /** The relay does not answer. */
+  unreachable: 5,
+  /** It refuses the relay's certificate. */
+  certificate: 6,
+  /** The relay refuses its certificate. */
+  rejected: 7,
+  /** Its image holds no identity, or none that makes sense. */
+  image: 8,
+} as const;
+
+/** One kind of trouble that a device had before it was reached. */
+export interface TroubleEntry {
+  /** One of Trouble. */
+  code: number;
+  /** In a start before this one, since a client last asked. */
+  wasEarlier: boolean;
+  /** In this start, 65535 at most. */
+  count: number;
+  /** Uptime of the last in this start. */
+  lastSeconds: number;
 }
 
 export interface Verb<Request, Answer> {
@@ -299,6 +332,18 @@ export const verbs = {
       exception: text(MAX_LINE_BYTES),
       freeBytes: u53,
       leastFreeBytes: u53,
+    }),
+  ),
+  /** What kept the device from its relay. Having been asked, it forgets that of earlier starts with the next one. */
+  troubles: verb<object, { troubles: TroubleEntry[] }>(
+    "troubles",
+    24,
+    empty,
+    record({
+      troubles: list(
+        record<TroubleEntry>({ code: u8, wasEarlier: flag, count: u16, lastSeconds: u32 }),
+        MAX_TROUBLES,
+      ),
     }),
   ),
 } as const;

@@ -6,8 +6,9 @@ import { connectDevice } from "../open-repository";
 import { Refusal, type RefusalRecord, describeRefusal } from "../refusal";
 import { RelayConnection } from "../remote/relay-connection";
 import type { RemoteSession } from "../remote-session";
-import { type Output, formatBytes, formatTable, printable } from "../render";
+import { type Output, formatBytes, formatTable, formatUptime, printable } from "../render";
 import { plural } from "../transfer-progress";
+import { type TroubleRecord, troubleRecord, troubleText } from "../trouble-text";
 
 /** One line of `--json` for each device; what a device that is offline does not tell is missing. */
 export interface DeviceRecord
@@ -22,6 +23,8 @@ export interface DeviceRecord
   card?: keyof typeof CardState;
   /** Why it started. */
   resetReason?: keyof typeof ResetCause;
+  /** What kept it from the relay before. */
+  troubles?: TroubleRecord[];
   /** It is connected, and something is wrong all the same. */
   problem?: RefusalRecord;
 }
@@ -98,6 +101,8 @@ async function examine(
       };
       const { cause: _cause, ...health } = (await device.health()) ?? { cause: 0 };
       Object.assign(told, health);
+      const troubles = await device.troubles();
+      if (troubles !== undefined) told.troubles = troubles.map(troubleRecord);
       const refusal = told.isSafe === true ? safeMode(told) : cardProblem(told);
       return refusal === undefined ? told : { ...told, problem: describeRefusal(refusal) };
     } finally {
@@ -179,11 +184,12 @@ function print(output: Output, relay: RelayRecord, devices: readonly DeviceRecor
     ]),
   );
   for (const device of devices) {
-    const { problem, exceptions = 0, watchdogs = 0 } = device;
+    const { problem, exceptions = 0, watchdogs = 0, troubles = [], uptimeSeconds = 0 } = device;
     if (problem !== undefined) {
       output.warn(problem.error.startsWith(device.name) ? problem.error : `${device.name}: ${problem.error}`);
       if (device.uptimeSeconds !== undefined && problem.hint !== undefined) output.note(problem.hint);
     } else if (exceptions + watchdogs > 0) output.note(failuresOf(device));
+    for (const trouble of troubles) output.note(troubleText(trouble, device.name, uptimeSeconds));
   }
 }
 
@@ -246,18 +252,6 @@ function heapOf({ heapUsedBytes = 0, heapPeakBytes = 0, heapLimitBytes = 0 }: De
   if (heapUsedBytes === 0) return "-";
   const limit = heapLimitBytes === 0 ? "" : ` of ${formatBytes(heapLimitBytes)}`;
   return `${formatBytes(heapUsedBytes)}${limit}, peak ${formatBytes(heapPeakBytes)}`;
-}
-
-/** "45 s", "12 min", "5 h 12 min", "3 d 4 h". */
-function formatUptime(seconds: number): string {
-  const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit)) as [
-    number,
-    number,
-    number,
-  ];
-  if (days > 0) return `${String(days)} d ${String(hours % 24)} h`;
-  if (hours > 0) return `${String(hours)} h ${String(minutes % 60)} min`;
-  return minutes > 0 ? `${String(minutes)} min` : `${String(Math.floor(seconds))} s`;
 }
 
 /** Whoever asks for a device by its name wants to know from the exit status, too. */

@@ -16,6 +16,8 @@ import { ModdableProgram } from "./moddable-program";
 
 const BUILD_MS = 600_000; // cold, beside other work
 const RUN_MS = 60_000;
+/** As in moddable.test.ts: an ESP32's heap, so that to get there is the proof that it is enough. */
+const BOARD_MEMORY = { chunkBytes: 48 * 1024, slots: 3328, stackSlots: 512 };
 const FINGERPRINT = new Uint8Array(32).fill(7);
 
 const sdk = moddableSdk();
@@ -79,12 +81,16 @@ else
         ];
         for (const packet of packets) socket.send(packet, from.port, from.address);
       });
-      const program = await ModdableProgram.start(build, {
-        name: "discovery",
-        suite: "discovery",
-        identity: await identity(),
-        discovery: { port, mdnsPort, timeoutMs: 2000 },
-      });
+      const program = await ModdableProgram.start(
+        build,
+        {
+          name: "discovery",
+          suite: "discovery",
+          identity: await identity(),
+          discovery: { port, mdnsPort, timeoutMs: 2000 },
+        },
+        BOARD_MEMORY,
+      );
       assert.equal(await program.ended, 0, program.lines.join("\n"));
       assert.deepEqual(program.lines.sort(), [
         "found 127.0.0.1:4433 home",
@@ -123,18 +129,22 @@ else
       });
       const mdnsPort = await listen(() => undefined);
       const pairingSecret = randomBytes(32);
-      const program = await ModdableProgram.start(build, {
-        name: "found",
-        suite: "device",
-        identity: await identity(),
-        discovery: { port, mdnsPort, timeoutMs: 0 },
-        device: {
-          name: "cam1",
-          pairingSecret: pairingSecret.toString("hex"),
-          limits: BOARD_LIMITS,
-          maxFragmentBytes: 4096,
+      const program = await ModdableProgram.start(
+        build,
+        {
+          name: "found",
+          suite: "device",
+          identity: await identity(),
+          discovery: { port, mdnsPort, timeoutMs: 0 },
+          device: {
+            name: "cam1",
+            pairingSecret: pairingSecret.toString("hex"),
+            limits: BOARD_LIMITS,
+            maxFragmentBytes: 4096,
+          },
         },
-      });
+        BOARD_MEMORY,
+      );
       try {
         await program.line("state online");
         const said = program.lines.join("\n");

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 
 import { BOARD_LIMITS } from "../../firmware/core/device-config";
+import { Trouble } from "../../firmware/protocol/verbs";
 import { DeviceClient } from "../../host-tools/remote/device-client";
 import { RealRelay } from "../../host-tools/remote/testing/real-devices";
 import { testCertificates, testLeaf } from "../../host-tools/remote/testing/test-identities";
@@ -260,6 +261,21 @@ else
         await relay.stop();
         relay.remove();
       }
+    });
+
+    it("an image without an identity says so, and keeps it for the next one to tell", async () => {
+      const program = await ModdableProgram.start(build, {
+        name: "identity",
+        suite: "identity",
+        identity: peer.identity,
+      });
+      assert.equal(await program.ended, 0, program.lines.join("\n"));
+      assert.match(
+        program.lines[0] ?? "",
+        /^warn this image was built without relay-authority\.der, .*"coffer device add NAME"/,
+      );
+      const kept = readFileSync(join(program.folder, "identity", "flash", "troubles"));
+      assert.deepEqual([...kept], [(1 << Trouble.image) >> 8, (1 << Trouble.image) & 255]);
     });
 
     it("an exception that nobody catches is said, kept in flash, and ends the machine", async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Discovery, Ports, Preferences, Watchdog } from "../../core/io";
+import type { Discovery, Ports, Watchdog } from "../../core/io";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
 import { ModdableCrypto } from "./moddable-crypto";
@@ -16,7 +16,6 @@ export interface ModdablePortsOptions {
   medium?: StorageMedium;
   identity: DeviceIdentity;
   tcp: TcpClass;
-  preferences: Preferences;
   resolve?: ModdableNetworkOptions["resolve"];
   discovery?: Discovery;
   /** Of the hardware; a host has none. */
@@ -25,9 +24,8 @@ export interface ModdablePortsOptions {
 }
 
 /** Every port on Moddable. What differs between its platforms comes in. */
-export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { base, root, medium, identity, tcp, preferences, resolve, discovery, watchdog, maxFragmentBytes } =
-    options;
+export function createModdablePorts(options: ModdablePortsOptions): Ports & BasePorts {
+  const { base, root, medium, identity, tcp, resolve, discovery, watchdog, maxFragmentBytes } = options;
   const { clock, timers } = base;
   return {
     ...base,
@@ -35,7 +33,6 @@ export function createModdablePorts(options: ModdablePortsOptions): Ports {
     reset: new ModdableReset(),
     ...(watchdog ? { watchdog } : {}),
     ...(discovery ? { discovery } : {}),
-    preferences,
     memory: new ModdableMemoryMeter(),
     storage: new ModdableStorage({ root, timers, ...(medium === undefined ? {} : { medium }) }),
     crypto: new ModdableCrypto(),

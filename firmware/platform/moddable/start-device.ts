@@ -3,7 +3,7 @@
 import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
-import type { Discovery, Preferences, Watchdog } from "../../core/io";
+import type { Discovery, Watchdog } from "../../core/io";
 import { messageOf } from "../../core/refusal";
 import { installAbortHook } from "./abort-hook";
 import type { BasePorts } from "./base-ports";
@@ -22,7 +22,6 @@ export interface StartOptions {
   /** Where names have addresses. */
   resolve?: ModdableNetworkOptions["resolve"];
   discovery: Discovery;
-  preferences: Preferences;
   /** Of the hardware; a host has none. */
   watchdog?: Watchdog;
   /** "esp32" or "simulator". */
@@ -43,40 +42,37 @@ const FILES = ["relay-authority.der", "device.der", "device-key.der", "device.js
 /** Asked of the relay, so that a record of TLS and its copy fit beside everything else. */
 const MAX_FRAGMENT_BYTES = 4096;
 
+/** Says so, and keeps it for whoever asks the next image. A platform asks first of all: there is nothing to connect for. */
+export function lacksIdentity({ log, troubles }: BasePorts): boolean {
+  const missing = FILES.filter((name) => !Resource.exists(name));
+  if (missing.length === 0) return false;
+  troubles.note("image");
+  log.write(
+    "warn",
+    `this image was built without ${missing.join(", ")}: run "coffer device add NAME" and build again`,
+  );
+  return true;
+}
+
 /** Undefined, and a line that says why, when the image holds no identity. */
 export function startDevice(options: StartOptions): Device | undefined {
-  const missing = FILES.filter((name) => !Resource.exists(name));
-  if (missing.length > 0) {
-    trace(
-      `coffer: this image was built without ${missing.join(", ")}: run "coffer device add NAME" and build again\n`,
-    );
-    return undefined;
-  }
+  const { base } = options;
+  if (lacksIdentity(base)) return undefined;
   try {
     return assemble(options);
   } catch (error) {
     // Restarting would not help: files of the image that make no sense stay as they are.
-    trace(
-      `coffer: this image cannot run (${messageOf(error)}): make its files anew with "coffer device add NAME" and build again\n`,
+    base.troubles.note("image");
+    base.log.write(
+      "warn",
+      `this image cannot run (${messageOf(error)}): make its files anew with "coffer device add NAME" and build again`,
     );
     return undefined;
   }
 }
 
 function assemble(options: StartOptions): Device {
-  const {
-    base,
-    root,
-    medium,
-    tcp,
-    resolve,
-    discovery,
-    preferences,
-    watchdog,
-    host,
-    firmwareVersion,
-    limits,
-  } = options;
+  const { base, root, medium, tcp, resolve, discovery, watchdog, host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
   const ports = createModdablePorts({
@@ -86,7 +82,6 @@ function assemble(options: StartOptions): Device {
     tcp,
     ...(resolve === undefined ? {} : { resolve }),
     discovery,
-    preferences,
     ...(watchdog ? { watchdog } : {}),
     identity: {
       relayAuthority: resource("relay-authority.der"),

@@ -19,9 +19,12 @@ export function startSimulated(tcp: TcpClass): void {
     trace("coffer: name a folder that exists: mcconfig ... cardFolder=FOLDER\n");
     return;
   }
-  const base = createBasePorts((line) => {
-    trace(`${line}\n`);
-  });
+  const base = createBasePorts(
+    (line) => {
+      trace(`${line}\n`);
+    },
+    new FolderPreferences(`${cardFolder}/flash`),
+  );
   startDevice({
     base,
     root: `${cardFolder}/card`,
@@ -32,7 +35,6 @@ export function startSimulated(tcp: TcpClass): void {
       entropy: new ModdableEntropy(),
       timers: base.timers,
     }),
-    preferences: new FolderPreferences(`${cardFolder}/flash`),
     host: "simulator",
     firmwareVersion: String(firmwareVersion),
   });

@@ -25,7 +25,7 @@ import {
   putReady,
   verbs,
 } from "../../../firmware/protocol/verbs";
-import type { DeviceHealth, LogLine, Verb } from "../../../firmware/protocol/verbs";
+import type { DeviceHealth, LogLine, TroubleEntry, Verb } from "../../../firmware/protocol/verbs";
 import { nodeCrypto } from "../node-crypto";
 
 export interface Partial {
@@ -68,6 +68,7 @@ export class MemoryStore {
     freeBytes: 0,
     leastFreeBytes: 0,
   };
+  troubles: TroubleEntry[] = [];
   /** Asked before each request. */
   refuse: (verb: string) => { code: number; text: string } | undefined = () => undefined;
 
@@ -136,6 +137,9 @@ export class MemoryDevice {
         return;
       case "health":
         this.#answer(verbs.health, request, store.health);
+        return;
+      case "troubles":
+        this.#answer(verbs.troubles, request, { troubles: store.troubles });
         return;
       case "deviceLog": {
         const { from } = value as { from: number };

@@ -3,7 +3,7 @@
 import { Device } from "../../../firmware/core/device";
 import type { Ports } from "../../../firmware/core/io";
 import { installAbortHook } from "../../../firmware/platform/moddable/abort-hook";
-import { createBasePorts } from "../../../firmware/platform/moddable/base-ports";
+import { type BasePorts, createBasePorts } from "../../../firmware/platform/moddable/base-ports";
 import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
 import {
   MEMORY_COUNTERS,
@@ -21,6 +21,7 @@ import { networkCases } from "../../conformance/network-cases";
 import { storageCases } from "../../conformance/storage-cases";
 import { systemCases } from "../../conformance/system-cases";
 import { runProtocolChecks } from "../../protocol/protocol-checks";
+import { lacksIdentity } from "../../../firmware/platform/moddable/start-device";
 import { argument, exit, print } from "./coffer-cli-host";
 import { DNSSD, LoopbackUdp } from "./loopback-udp";
 import { mediumCases } from "./medium-checks";
@@ -38,10 +39,10 @@ function readFile(path: string): ArrayBuffer {
 
 const config = JSON.parse(String.fromArrayBuffer(readFile(argument(0) ?? ""))) as ProgramConfig;
 
-function portsIn(name: string): Ports {
+function portsIn(name: string): Ports & BasePorts {
   const { identity, folder, device, host, discovery } = config;
-  const base = createBasePorts(print);
   createDirectory(`${folder}/${name}`);
+  const base = createBasePorts(print, new FolderPreferences(`${folder}/${name}/flash`));
   return createModdablePorts({
     base,
     root: `${folder}/${name}/card`,
@@ -69,7 +70,6 @@ function portsIn(name: string): Ports {
           }),
         }
       : {}),
-    preferences: new FolderPreferences(`${folder}/${name}/flash`),
     ...(device?.maxFragmentBytes === undefined ? {} : { maxFragmentBytes: device.maxFragmentBytes }),
   });
 }
@@ -229,6 +229,8 @@ async function run(): Promise<void> {
   } else if (suite === "connections") await connections(serverPorts ?? [], config.host);
   else if (suite === "throughput") await throughput(sizeBytes ?? 0);
   else if (suite === "discovery") await find(discovery?.timeoutMs ?? 0);
+  else if (suite === "identity")
+    report("an image without files says so", lacksIdentity(portsIn("identity")) ? undefined : "it has some");
   else if (suite === "device" && device) {
     runDevice(device);
     return;

@@ -16,6 +16,7 @@ export interface ProgramConfig {
     | "connections"
     | "throughput"
     | "discovery"
+    | "identity"
     | "device";
   /** A folder that exists and is empty. */
   folder: string;

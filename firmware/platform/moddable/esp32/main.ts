@@ -10,7 +10,7 @@ import type { UdpClass } from "../filtered-udp";
 import type { TcpClass } from "../guarded-tcp";
 import { type DnssdClass, ModdableDiscovery } from "../moddable-discovery";
 import { ModdableEntropy, ModdableWatchdog } from "../moddable-system";
-import { startDevice } from "../start-device";
+import { lacksIdentity, startDevice } from "../start-device";
 import { cardBusOf, textOf } from "./board-config";
 import { SdmmcDriver } from "./coffer-card";
 import { setPowerSave } from "./coffer-radio";
@@ -30,9 +30,10 @@ const settings = config as Readonly<Record<string, unknown>>;
 function start(): void {
   const base = createBasePorts((line) => {
     trace(`${line}\n`);
-  });
-  const { clock, timers, log } = base;
-  const preferences = new FlashPreferences();
+  }, new FlashPreferences());
+  const { clock, timers, log, preferences, troubles } = base;
+  // At once, and not when there is a network: whoever has just flashed it is looking now.
+  if (lacksIdentity(base)) return;
   const formatSerial = textOf(settings, "formatCard");
   const medium = new SdCard({
     driver: new SdmmcDriver(),
@@ -50,6 +51,7 @@ function start(): void {
   if (password !== undefined) built.password = password;
   const credentials = wifiCredentials(built, preferences);
   if (!credentials) {
+    troubles.note("wifiUnknown");
     log.write("warn", "Wi-Fi: none is known; build with mcconfig ... ssid=NAME password=SECRET");
     return;
   }
@@ -64,6 +66,9 @@ function start(): void {
     clock,
     timers,
     log,
+    onTrouble: (name) => {
+      troubles.note(name);
+    },
     onReady: () => {
       attempt(() => {
         startDevice({
@@ -79,7 +84,6 @@ function start(): void {
             entropy: new ModdableEntropy(),
             timers,
           }),
-          preferences,
           watchdog: new ModdableWatchdog(),
           host: "esp32",
           firmwareVersion: String(settings.firmwareVersion),
