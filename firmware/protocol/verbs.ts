@@ -26,7 +26,8 @@ import type { Field } from "./message";
 
 const id = fixed(HASH_BYTES);
 
-export const CardState = { ok: 0, none: 1, full: 2, readOnly: 3, failed: 4, foreign: 5 } as const;
+/** `worn`: its writes fail, and it can still be read. */
+export const CardState = { ok: 0, none: 1, full: 2, readOnly: 3, failed: 4, foreign: 5, worn: 6 } as const;
 
 export interface DeviceStatus {
   device: string;

@@ -145,6 +145,11 @@ const cardProblems: Partial<
     "cannot read or write its card",
     "`coffer device log NAME` tells more. Check the card, and replace it if the error stays.",
   ],
+  worn: [
+    "cardFailed",
+    "cannot write to its card any more, which is at the end of its life or fails; it can still be read",
+    "Put in another card: `coffer verify` tells what is missing then, and `coffer repair --device NAME,OTHER` brings it from another device, or `coffer push` from this computer. Until then pull what is only there.",
+  ],
   foreign: [
     "cardFailed",
     "leaves its card alone, because Coffer's folder on it holds files of somebody else",
