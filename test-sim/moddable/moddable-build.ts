@@ -23,6 +23,7 @@ const FOLDERS = [
   "firmware/core",
   "firmware/platform/moddable",
   "firmware/platform/moddable/lin",
+  "firmware/platform/moddable/posix",
   "test-sim/moddable/program",
 ];
 const FILES = [
@@ -38,18 +39,24 @@ const FILES = [
 ];
 const SHARED_C_FILES = [
   "firmware/platform/moddable/coffer-files.c",
+  "firmware/platform/moddable/coffer-folders.c",
   "firmware/platform/moddable/coffer-system.c",
 ];
 export const LINUX_C_FILES = [
   ...SHARED_C_FILES,
+  "firmware/platform/moddable/posix/coffer-posix.c",
+  "firmware/platform/moddable/posix/coffer-host.c",
   "firmware/platform/moddable/lin/coffer-tcp.c",
   "test-sim/moddable/program/coffer-cli-host.c",
 ];
 export const ESP32_C_FILES = [
   ...SHARED_C_FILES,
+  "firmware/platform/moddable/posix/coffer-posix.c",
   "firmware/platform/moddable/esp32/coffer-card.c",
+  "firmware/platform/moddable/esp32/coffer-fat.c",
   "firmware/platform/moddable/esp32/coffer-radio.c",
 ];
+export const WINDOWS_C_FILES = [...SHARED_C_FILES, "firmware/platform/moddable/win/coffer-win.c"];
 
 /** The SDK's folder: $MODDABLE, else where xs-dev puts it; undefined when there is none with its tools built. */
 export function moddableSdk(): string | undefined {
@@ -113,7 +120,12 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   const folder = join(root, "test-sim", ".cache", "moddable-types");
   await mkdir(folder, { recursive: true });
   // Also what the test program has no use for.
-  const checked = [...FOLDERS, "firmware/platform/moddable/esp32", "firmware/platform/moddable/mac"];
+  const checked = [
+    ...FOLDERS,
+    "firmware/platform/moddable/esp32",
+    "firmware/platform/moddable/mac",
+    "firmware/platform/moddable/win",
+  ];
   const typings = [
     "xs/includes/xs",
     ...[
