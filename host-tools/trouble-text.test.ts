@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
-import { Trouble } from "../firmware/protocol/verbs";
+import { Trouble } from "../firmware/protocol/trouble";
 import { troubleRecord, troubleText } from "./trouble-text";
 
 describe("what kept a device from its relay, in words", () => {

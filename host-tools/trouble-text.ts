@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What kept a device from its relay, in words: what it was, and what to look at when it comes again. */
 
-import { Trouble, type TroubleEntry } from "../firmware/protocol/verbs";
+import { Trouble, type TroubleEntry } from "../firmware/protocol/trouble";
 import { formatUptime } from "./render";
 import { plural } from "./transfer-progress";
 

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 
-import { CardState, Trouble } from "../firmware/protocol/verbs";
+import { Trouble } from "../firmware/protocol/trouble";
+import { CardState } from "../firmware/protocol/verbs";
 import { temporaryFolder } from "../host-tools/test/temporary-folder";
 import { TestRelay } from "../relay/test-relay";
 import { TestAuthority } from "../relay/test-authority";

@@ -7,8 +7,7 @@
  * Wear: two bytes when a trouble is new, and when a client was told of one: a client that asks again and again of a device that fails
  * again and again is the worst, and each such round takes a connection.
  */
-import type { TroubleEntry } from "../protocol/verbs";
-import { Trouble } from "../protocol/verbs";
+import { Trouble, type TroubleEntry } from "../protocol/trouble";
 import type { Clock, Preferences } from "./io";
 
 /** u16, bit n: Trouble n. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What a verb is given to work with, and what it leaves running. */
-import type { DeviceHealth, DeviceStatus, LogLines, TroubleEntry, Verb } from "../protocol/verbs";
+import type { TroubleEntry } from "../protocol/trouble";
+import type { DeviceHealth, DeviceStatus, LogLines, Verb } from "../protocol/verbs";
 import type { Card } from "./card";
 import type { Log, Timers } from "./io";
 

@@ -7,7 +7,6 @@
  * The client numbers its requests; a number is free again after its last answer. Every request gets exactly one answer
  * of its own type | 0x80 or a `failure`, except `put`, which may get `putReady` before its `put` answer.
  */
-import { ByteReader } from "./byte-reader";
 import { DataError } from "./data-error";
 import {
   HASH_BYTES,
@@ -23,6 +22,7 @@ import {
 } from "./limits";
 import { encode, fixed, flag, list, record, text, u16, u32, u53, u8, variable } from "./message";
 import type { Field } from "./message";
+import type { TroubleEntry } from "./trouble";
 
 const id = fixed(HASH_BYTES);
 
@@ -112,38 +112,6 @@ export interface DeviceHealth {
   /** Memory outside the heap of the JavaScript machine, now and at the worst moment; 0 where the host cannot tell. */
   freeBytes: number;
   leastFreeBytes: number;
-}
-
-/** What can keep a device from its relay. */
-export const Trouble = {
-  /** No connection to its Wi-Fi, or no address there. */
-  wifi: 1,
-  /** It knows of no Wi-Fi. */
-  wifiUnknown: 2,
-  /** The clock is not set. */
-  clock: 3,
-  /** It has no address of a relay, and found none. */
-  relayNotFound: 4,
-  /** The relay does not answer. */
-  unreachable: 5,
-  /** It refuses the relay's certificate. */
-  certificate: 6,
-  /** The relay refuses its certificate. */
-  rejected: 7,
-  /** Its image holds no identity, or none that makes sense. */
-  image: 8,
-} as const;
-
-/** One kind of trouble that a device had before it was reached. */
-export interface TroubleEntry {
-  /** One of Trouble. */
-  code: number;
-  /** In a start before this one, since a client last asked. */
-  wasEarlier: boolean;
-  /** In this start, 65535 at most. */
-  count: number;
-  /** Uptime of the last in this start. */
-  lastSeconds: number;
 }
 
 export interface Verb<Request, Answer> {
@@ -348,29 +316,6 @@ export const verbs = {
     }),
   ),
 } as const;
-
-/**
- * The ids of a `has` or `delete` request where they lie: an array for each would take seven slots of a board's heap,
- * and there may be MAX_IDS. Refuses what decoding refuses.
- */
-export class PackedIds {
-  readonly count: number;
-  readonly #bytes: Uint8Array;
-
-  constructor(body: Uint8Array) {
-    const reader = new ByteReader(body);
-    this.count = reader.u16();
-    if (this.count > MAX_IDS)
-      throw new DataError("range", `count ${String(this.count)} above ${String(MAX_IDS)}`);
-    this.#bytes = reader.take(this.count * HASH_BYTES);
-    reader.end();
-  }
-
-  /** A view into the request. */
-  at(index: number): Uint8Array {
-    return this.#bytes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
-  }
-}
 
 export const ANSWER_BIT = 0x80;
 /** The device is ready for a blob's bytes from `offsetBytes`. */

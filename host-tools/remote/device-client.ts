@@ -16,13 +16,8 @@ import {
   SECRET_BYTES,
 } from "../../firmware/protocol/limits";
 import { FailureCode, verbs } from "../../firmware/protocol/verbs";
-import type {
-  DeviceHealth,
-  DeviceStatus,
-  LogHead,
-  LogLines,
-  TroubleEntry,
-} from "../../firmware/protocol/verbs";
+import type { TroubleEntry } from "../../firmware/protocol/trouble";
+import type { DeviceHealth, DeviceStatus, LogHead, LogLines } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { ByteSink } from "./byte-sink";
 import { DeviceFailure, failureRefusal, requireHash, wrongAnswer } from "./device-failure";

@@ -2,7 +2,8 @@
 /** What a device says of itself: its own log, its health, its troubles. SPEC.md "deviceLog", "health", "troubles". */
 
 import { FailureCode, verbs } from "../../firmware/protocol/verbs";
-import type { DeviceHealth, LogLines, TroubleEntry, Verb } from "../../firmware/protocol/verbs";
+import type { DeviceHealth, LogLines, Verb } from "../../firmware/protocol/verbs";
+import type { TroubleEntry } from "../../firmware/protocol/trouble";
 import { DeviceFailure, failureRefusal, wrongAnswer } from "./device-failure";
 import type { SessionPool } from "./session-pool";
 

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 
 import type { Discovery, FoundRelay, Preferences } from "../../firmware/core/io";
 import { Troubles } from "../../firmware/core/troubles";
-import { Trouble, type TroubleEntry, verbs } from "../../firmware/protocol/verbs";
+import { Trouble, type TroubleEntry } from "../../firmware/protocol/trouble";
+import { verbs } from "../../firmware/protocol/verbs";
 import { MemoryPreferences } from "../memory-preferences";
 import { ClientBench } from "./client-bench";
 import { DeviceBench } from "./device-bench";

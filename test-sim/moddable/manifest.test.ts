@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { projectRoot } from "../project-root";
-import { ESP32_C_FILES, LINUX_C_FILES, WINDOWS_C_FILES } from "./moddable-build";
+import { ESP32_C_FILES, LINUX_C_FILES, WINDOWS_C_FILES } from "./moddable-c";
 
 const root = projectRoot();
 

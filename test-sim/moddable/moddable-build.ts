@@ -37,27 +37,6 @@ const FILES = [
   "test-sim/moddable/manifest.json",
   "firmware/platform/moddable/typings/sdk.d.ts",
 ];
-const SHARED_C_FILES = [
-  "firmware/platform/moddable/coffer-files.c",
-  "firmware/platform/moddable/coffer-folders.c",
-  "firmware/platform/moddable/coffer-system.c",
-];
-export const LINUX_C_FILES = [
-  ...SHARED_C_FILES,
-  "firmware/platform/moddable/posix/coffer-posix.c",
-  "firmware/platform/moddable/posix/coffer-host.c",
-  "firmware/platform/moddable/lin/coffer-tcp.c",
-  "test-sim/moddable/program/coffer-cli-host.c",
-];
-export const ESP32_C_FILES = [
-  ...SHARED_C_FILES,
-  "firmware/platform/moddable/posix/coffer-posix.c",
-  "firmware/platform/moddable/esp32/coffer-card.c",
-  "firmware/platform/moddable/esp32/coffer-fat.c",
-  "firmware/platform/moddable/esp32/coffer-radio.c",
-];
-export const WINDOWS_C_FILES = [...SHARED_C_FILES, "firmware/platform/moddable/win/coffer-win.c"];
-
 /** The SDK's folder: $MODDABLE, else where xs-dev puts it; undefined when there is none with its tools built. */
 export function moddableSdk(): string | undefined {
   const named = process.env.MODDABLE ?? "";
@@ -165,54 +144,6 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   const path = join(folder, "tsconfig.json");
   await writeFile(path, JSON.stringify(config));
   return quiet(join(root, "node_modules", ".bin", "tsc"), ["-p", path]);
-}
-
-/** The compilers there are: what one is silent about the other may not be. */
-async function compilers(): Promise<string[]> {
-  const found = [];
-  for (const name of ["cc", "clang"]) if ((await quiet(name, ["--version"])) === "") found.push(name);
-  return found;
-}
-
-/**
- * Our C with every warning an error, for Linux, or for ESP32 against the declarations in `esp-idf/`. `generated`: the folder
- * with mc.xs.h, the symbols of the build, which the linker makes.
- */
-export async function checkModdableC(
-  sdk: string,
-  generated: string,
-  target: "linux" | "esp32",
-): Promise<string> {
-  const { stdout: glib } = await run("pkg-config", ["--cflags", "gio-2.0"]);
-  // What is not ours is not judged: -isystem.
-  const folders = [...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)), generated];
-  const system = [
-    ...folders,
-    ...glib
-      .trim()
-      .split(/\s+/)
-      .map((flag) => flag.replace(/^-I/, "")),
-  ];
-  const includes = system.flatMap((folder) => (folder.startsWith("-") ? [folder] : ["-isystem", folder]));
-  const defines = [
-    "-DINCLUDE_XSPLATFORM=1",
-    '-DXSPLATFORM="lin_xs.h"',
-    "-DXS_ARCHIVE=1",
-    "-DmxStringInfoCacheLength=4",
-  ];
-  const options = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"];
-  const root = projectRoot();
-  const platform =
-    target === "esp32"
-      ? ["-DESP_PLATFORM", "-DCONFIG_IDF_TARGET_ESP32=1", "-I", join(root, "test-sim/moddable/esp-idf")]
-      : [];
-  const files = (target === "esp32" ? ESP32_C_FILES : LINUX_C_FILES).map((name) => join(root, name));
-  const found = await compilers();
-  if (found.length === 0) return "no C compiler found";
-  let said = "";
-  for (const compiler of found)
-    said += await quiet(compiler, [...options, ...defines, ...platform, ...includes, ...files]);
-  return said;
 }
 
 /** TypeScript as JavaScript. Untouched when nothing changed, so that make has nothing to do. */

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 
 import { BOARD_LIMITS } from "../../firmware/core/device-config";
-import { Trouble } from "../../firmware/protocol/verbs";
+import { Trouble } from "../../firmware/protocol/trouble";
 import { DeviceClient } from "../../host-tools/remote/device-client";
 import { RealRelay } from "../../host-tools/remote/testing/real-devices";
 import { testCertificates, testLeaf } from "../../host-tools/remote/testing/test-identities";
@@ -23,13 +23,8 @@ import type { ProtocolVectors } from "../protocol/protocol-vectors";
 import type { BoardIdentity } from "../sim-network";
 import { impostors } from "./impostors";
 import { type ModdableImage, linkImage } from "./moddable-image";
-import {
-  type ModdableBuild,
-  buildModdable,
-  checkModdableC,
-  checkModdableTypes,
-  moddableSdk,
-} from "./moddable-build";
+import { type ModdableBuild, buildModdable, checkModdableTypes, moddableSdk } from "./moddable-build";
+import { WINDOWS_COMPILER, checkModdableC, installed } from "./moddable-c";
 import { ModdableProgram, type RunOptions } from "./moddable-program";
 
 const BUILD_MS = 600_000; // cold, beside other work
@@ -71,6 +66,14 @@ else
         this.timeout(BUILD_MS);
         assert.equal((await linkImage(sdk, platform)).said, "");
       });
+
+    it("the simulator's image for win links, and our C compiles for it with every warning an error", async function () {
+      this.timeout(BUILD_MS);
+      const { said, generated } = await linkImage(sdk, "win");
+      assert.equal(said, "");
+      if ((await installed(WINDOWS_COMPILER)).length === 0) this.skip();
+      assert.equal(await checkModdableC(sdk, generated, "windows"), "");
+    });
 
     describe("the image for ESP32, without ESP-IDF", function () {
       this.timeout(BUILD_MS);

@@ -25,7 +25,8 @@ import {
   putReady,
   verbs,
 } from "../../../firmware/protocol/verbs";
-import type { DeviceHealth, LogLine, TroubleEntry, Verb } from "../../../firmware/protocol/verbs";
+import type { TroubleEntry } from "../../../firmware/protocol/trouble";
+import type { DeviceHealth, LogLine, Verb } from "../../../firmware/protocol/verbs";
 import { nodeCrypto } from "../node-crypto";
 
 export interface Partial {
