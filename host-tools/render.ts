@@ -210,3 +210,15 @@ function shortened(text: string, length: number): string {
   const characters = Array.from(text);
   return characters.length <= length ? text : `…${characters.slice(1 - length).join("")}`;
 }
+
+/** "45 s", "12 min", "5 h 12 min", "3 d 4 h". */
+export function formatUptime(seconds: number): string {
+  const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit)) as [
+    number,
+    number,
+    number,
+  ];
+  if (days > 0) return `${String(days)} d ${String(hours % 24)} h`;
+  if (hours > 0) return `${String(hours)} h ${String(minutes % 60)} min`;
+  return minutes > 0 ? `${String(minutes)} min` : `${String(Math.floor(seconds))} s`;
+}

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 /** A device on the XS engine that was given the wrong things: it says what is wrong, and stays alive. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 
+import { Trouble } from "../firmware/protocol/trouble";
 import { CardState } from "../firmware/protocol/verbs";
-import { DeviceClient } from "../host-tools/remote/device-client";
+import { temporaryFolder } from "../host-tools/test/temporary-folder";
 import { TestRelay } from "../relay/test-relay";
 import { TestAuthority } from "../relay/test-authority";
-import { Board, type BoardOptions } from "./board";
+import { BUILD_MS, BoardBench, type IdentityOptions, until } from "./board-bench";
 import { SimCard } from "./card";
+import { NetworkProxy } from "./network-proxy";
 import { VirtualTime } from "./sim-time";
-import { xsBoardProgram } from "./xs-build";
 
-const BUILD_MS = 180_000; // the first run compiles the engine
-const SECRET = new Uint8Array(32).fill(7);
 const DAY_MS = 86_400_000;
 
 const REFUSED_RELAY = /the relay is not of the authority that this device was built for/;
@@ -20,86 +21,81 @@ const REFUSED_DEVICE = /refuses this device: its certificate may be expired, rev
 
 describe("a device that was set up wrong", function () {
   this.timeout(30_000);
-  let relay: TestRelay;
-  const ends: (() => unknown)[] = [];
+  const folder = temporaryFolder();
+  let bench: BoardBench;
 
   before(async function () {
     this.timeout(BUILD_MS);
-    await xsBoardProgram();
-    relay = await TestRelay.start();
+    bench = await BoardBench.start();
   });
-  after(() => relay.stop());
-  afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
-  });
+  after(() => bench.stop());
+  afterEach(() => bench.clear());
 
-  function identity(
-    authority = TestRelay.deviceAuthority,
-    shape: { fromMs?: number; toMs?: number } = {},
-    ca = TestRelay.relayAuthority.certificate,
-  ): BoardOptions["identity"] {
-    const issued = authority.issue({ uris: ["coffer:device:cam1"], usage: "client", ...shape });
-    return { key: issued.key, cert: issued.certificate + authority.certificate, ca };
-  }
-
-  function newBoard(changes: Partial<BoardOptions>): Board {
-    const board = new Board({
-      name: "cam1",
-      identity: identity(),
-      relay: { host: "127.0.0.1", port: relay.port },
-      pairings: [SECRET],
-      seed: 1,
-      ...changes,
-    });
-    ends.push(() => board.cutPower());
-    return board;
-  }
-
-  async function until(what: string, condition: () => boolean): Promise<void> {
-    for (const end = Date.now() + 15_000; !condition();) {
-      assert.ok(Date.now() < end, `${what} did not happen`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
-
-  const cases: [string, () => BoardOptions["identity"], RegExp][] = [
+  const cases: [string, () => IdentityOptions, RegExp, keyof typeof Trouble][] = [
     [
       "for another owner's relay",
-      () => identity(undefined, {}, new TestAuthority("another relay authority").certificate),
+      () => ({ ca: new TestAuthority("another relay authority").certificate }),
       REFUSED_RELAY,
+      "certificate",
     ],
     [
       "with its own authority in the place of the relay's",
-      () => identity(undefined, {}, TestRelay.deviceAuthority.certificate),
+      () => ({ ca: TestRelay.deviceAuthority.certificate }),
       REFUSED_RELAY,
+      "certificate",
     ],
     [
       "with a certificate of another owner",
-      () => identity(new TestAuthority("another device authority")),
+      () => ({ authority: new TestAuthority("another device authority") }),
       REFUSED_DEVICE,
+      "rejected",
     ],
     [
       "with a certificate that has expired",
-      () => identity(undefined, { fromMs: Date.now() - 2 * DAY_MS, toMs: Date.now() - DAY_MS }),
+      () => ({ fromMs: Date.now() - 2 * DAY_MS, toMs: Date.now() - DAY_MS }),
       REFUSED_DEVICE,
+      "rejected",
     ],
-    [
-      "with a certificate of the future",
-      () => identity(undefined, { fromMs: Date.now() + DAY_MS }),
-      REFUSED_DEVICE,
-    ],
+    ["with a certificate of the future", () => ({ fromMs: Date.now() + DAY_MS }), REFUSED_DEVICE, "rejected"],
   ];
-  for (const [what, make, line] of cases)
-    it(`${what} says so, and is none that fails`, async () => {
-      const board = newBoard({ identity: make() });
-      await board.boot();
-      await until("the line", () => board.logLines.some((said) => line.test(said)));
-      assert.equal(board.isOnline, false);
-      assert.equal(board.exit, undefined);
+  for (const [what, make, line, trouble] of cases)
+    it(`${what} says so, is none that fails, and tells of it once it was put right`, async () => {
+      const preferencesFile = join(folder.path, randomUUID());
+      const wrong = bench.board({ identity: bench.identity(make()), preferencesFile });
+      await wrong.boot();
+      await until("the line", () => wrong.logLines.some((said) => line.test(said)));
+      assert.equal(wrong.isOnline, false);
+      assert.equal(wrong.exit, undefined);
+      await wrong.cutPower();
+      const right = bench.board({ preferencesFile });
+      await right.boot();
+      await until("online", () => right.isOnline);
+      const client = await bench.client();
+      const expected = { code: Trouble[trouble], wasEarlier: true, count: 0, lastSeconds: 0 };
+      assert.deepEqual(await client.troubles(), [expected]);
+      await right.reset();
+      await until("online again", () => right.isOnline);
+      assert.deepEqual(await (await bench.client()).troubles(), []);
     });
 
+  it("whose relay was not there tells how often, once it is", async () => {
+    const proxy = new NetworkProxy({ host: "127.0.0.1", port: bench.relay.port });
+    const port = await proxy.start();
+    await proxy.stop();
+    const board = bench.board({ relay: { host: "127.0.0.1", port } });
+    await board.boot();
+    const tries = (): number => board.logLines.filter((said) => said.startsWith("warn uplink: 127")).length;
+    await until("two attempts", () => tries() >= 2);
+    await proxy.start(port);
+    bench.atEnd(() => proxy.stop());
+    await until("online", () => board.isOnline);
+    const [entry, ...more] = (await (await bench.client()).troubles()) ?? [];
+    assert.deepEqual([entry?.code, entry?.wasEarlier, more], [Trouble.unreachable, false, []]);
+    assert.ok((entry?.count ?? 0) >= 2);
+  });
+
   it("says that its clock is not set, and that certificates cannot be judged", async () => {
-    const board = newBoard({ virtualTime: true });
+    const board = bench.board({ virtualTime: true });
     const { time } = board;
     assert.ok(time instanceof VirtualTime);
     time.unixStartMs = undefined;
@@ -120,22 +116,10 @@ describe("a device that was set up wrong", function () {
       });
     });
     file.close();
-    const board = newBoard({ card });
+    const board = bench.board({ card });
     await board.boot();
     await until("online", () => board.isOnline);
-    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:client:ann"], usage: "client" });
-    const client = await DeviceClient.open({
-      relay: { host: "127.0.0.1", port: relay.port },
-      identity: {
-        key: issued.key,
-        chain: issued.certificate + TestRelay.deviceAuthority.certificate,
-        ca: TestRelay.relayAuthority.certificate,
-      },
-      device: "cam1",
-      pairingSecret: SECRET,
-      channels: 1,
-    });
-    ends.push(() => client.close());
+    const client = await bench.client();
     assert.equal((await client.status()).card, CardState.foreign);
     const { lines } = await client.deviceLog(0);
     assert.ok(lines.some(({ text }) => /holds files that are not Coffer's: left alone/.test(text)));

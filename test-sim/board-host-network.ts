@@ -36,7 +36,7 @@ export class BoardNetworkHost {
   answer(op: number, request: RequestReader): Uint8Array | undefined {
     switch (op) {
       case HostOp.connect:
-        return this.#connect(request.u32(), request.u32(), request.text());
+        return this.#connect(request.u32(), request.u32(), request.text(request.u32()), request.text());
       case HostOp.readSocket: {
         const entry = this.#sockets.get(request.u32());
         const into = new Uint8Array(request.u32());
@@ -67,11 +67,13 @@ export class BoardNetworkHost {
     }
   }
 
-  #connect(id: number, port: number, host: string): Uint8Array {
+  /** `relayName`: empty for a relay that was not found but named. */
+  #connect(id: number, port: number, host: string, relayName: string): Uint8Array {
     if (this.#sockets.size >= MAX_HANDLES) throw new Error("too many sockets are open");
     const socket = this.#network.connect({
       host,
       port,
+      ...(relayName === "" ? {} : { relayName }),
       // What can be read or written is asked when the firmware is ready to hear it: it may have changed by then.
       onReadable: (count) => {
         const entry = this.#sockets.get(id);

@@ -3,89 +3,36 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 
-import { DeviceClient } from "../host-tools/remote/device-client";
-import { TestRelay } from "../relay/test-relay";
-import { Board, type BoardOptions } from "./board";
+import { BUILD_MS, BoardBench, passUntil, until } from "./board-bench";
 import { NetworkProxy } from "./network-proxy";
-import { xsBoardProgram } from "./xs-build";
-
-const BUILD_MS = 180_000; // the first run compiles the engine
-const SECRET = new Uint8Array(32).fill(7);
 
 describe("Board", function () {
   this.timeout(30_000);
-  let relay: TestRelay;
-  const ends: (() => unknown)[] = [];
+  let bench: BoardBench;
 
   before(async function () {
     this.timeout(BUILD_MS);
-    await xsBoardProgram();
-    relay = await TestRelay.start();
+    bench = await BoardBench.start();
   });
-  after(() => relay.stop());
-  afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
-  });
-
-  function optionsOf(name: string): Pick<BoardOptions, "name" | "identity"> {
-    const issued = TestRelay.deviceAuthority.issue({ uris: [`coffer:device:${name}`], usage: "client" });
-    const cert = issued.certificate + TestRelay.deviceAuthority.certificate;
-    return { name, identity: { key: issued.key, cert, ca: TestRelay.relayAuthority.certificate } };
-  }
-
-  function newBoard(changes: Partial<BoardOptions> = {}): Board {
-    const board = new Board({
-      ...optionsOf("cam1"),
-      relay: { host: "127.0.0.1", port: relay.port },
-      pairings: [SECRET],
-      seed: 1,
-      ...changes,
-    });
-    ends.push(() => board.cutPower());
-    return board;
-  }
-
-  async function newClient(port = relay.port): Promise<DeviceClient> {
-    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:client:ann"], usage: "client" });
-    const client = await DeviceClient.open({
-      relay: { host: "127.0.0.1", port },
-      identity: {
-        key: issued.key,
-        chain: issued.certificate + TestRelay.deviceAuthority.certificate,
-        ca: TestRelay.relayAuthority.certificate,
-      },
-      device: "cam1",
-      pairingSecret: SECRET,
-      patienceMs: 10_000,
-      channels: 1,
-    });
-    ends.push(() => client.close());
-    return client;
-  }
-
-  async function until(what: string, condition: () => boolean): Promise<void> {
-    for (const end = Date.now() + 15_000; !condition();) {
-      assert.ok(Date.now() < end, `${what} did not happen`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
+  after(() => bench.stop());
+  afterEach(() => bench.clear());
 
   it("boots, goes online, and tells a client about itself", async () => {
-    const board = newBoard();
+    const board = bench.board();
     await board.boot();
     await until("online", () => board.isOnline);
-    const status = await (await newClient()).status();
+    const status = await (await bench.client()).status();
     assert.equal(status.host, "xs-board");
     assert.equal(board.exit, undefined);
   });
 
   it("tells a client what it said since its start, and how it started before", async () => {
-    const board = newBoard();
+    const board = bench.board();
     await board.boot();
     await until("online", () => board.isOnline);
     await board.reset();
     await until("online", () => board.isOnline);
-    const client = await newClient();
+    const client = await bench.client();
     const { start, lines } = await client.deviceLog(0);
     assert.equal(start, 2);
     assert.match(lines[0]?.text ?? "", /^device cam1 .* on xs-board, start 2 \(software\)$/);
@@ -96,10 +43,10 @@ describe("Board", function () {
   });
 
   it("stores a blob and gives it back, in the memory of an ESP32", async () => {
-    const board = newBoard();
+    const board = bench.board();
     await board.boot();
     await until("online", () => board.isOnline);
-    const client = await newClient();
+    const client = await bench.client();
     const blob = randomBytes(300_000);
     const id = createHash("sha256").update(blob).digest();
     await client.put(id, [blob]);
@@ -117,12 +64,12 @@ describe("Board", function () {
   });
 
   it("has a stored blob after the plug was pulled", async () => {
-    const board = newBoard();
+    const board = bench.board();
     await board.boot();
     await until("online", () => board.isOnline);
     const blob = randomBytes(50_000);
     const id = createHash("sha256").update(blob).digest();
-    const client = await newClient();
+    const client = await bench.client();
     await client.put(id, [blob]);
     await board.cutPower();
     assert.equal(board.exit?.reason, "powerCut");
@@ -133,10 +80,10 @@ describe("Board", function () {
   });
 
   it("is cut in the middle of a write when the card says so", async () => {
-    const board = newBoard();
+    const board = bench.board();
     await board.boot();
     await until("online", () => board.isOnline);
-    const client = await newClient();
+    const client = await bench.client();
     board.card.cutAtWrite(20);
     const blob = randomBytes(100_000);
     const id = createHash("sha256").update(blob).digest();
@@ -148,11 +95,11 @@ describe("Board", function () {
   });
 
   it("comes back when the network breaks", async () => {
-    const proxy = new NetworkProxy({ host: "127.0.0.1", port: relay.port });
-    ends.push(() => proxy.stop());
+    const proxy = new NetworkProxy({ host: "127.0.0.1", port: bench.relay.port });
+    bench.atEnd(() => proxy.stop());
     const port = await proxy.start();
     const states: string[] = [];
-    const board = newBoard({ relay: { host: "127.0.0.1", port }, onState: (state) => states.push(state) });
+    const board = bench.board({ relay: { host: "127.0.0.1", port }, onState: (state) => states.push(state) });
     await board.boot();
     await until("online", () => board.isOnline);
     proxy.drop();
@@ -161,7 +108,7 @@ describe("Board", function () {
   });
 
   it("waits in virtual time, at once", async () => {
-    const board = newBoard({ relay: { host: "127.0.0.1", port: 1 }, virtualTime: true });
+    const board = bench.board({ relay: { host: "127.0.0.1", port: 1 }, virtualTime: true });
     await board.boot();
     const start = performance.now();
     const failures = () => board.logLines.filter((line) => line.startsWith("warn uplink")).length;
@@ -176,35 +123,27 @@ describe("Board", function () {
   });
 
   it("finds a relay that announces itself", async () => {
-    const board = new Board({ ...optionsOf("cam1"), pairings: [SECRET], seed: 1, virtualTime: true });
-    ends.push(() => board.cutPower());
-    board.announce({ host: "localhost", port: relay.port, name: "relay1" });
+    const board = bench.board({ relay: null, virtualTime: true });
+    board.announce({ host: "localhost", port: bench.relay.port, name: "relay1" });
     await board.boot();
-    for (let second = 0; !board.isOnline && second < 60; second++) {
-      await board.advance(1000);
-      await new Promise((resolve) => setTimeout(resolve, 10)); // the connection is real
-    }
+    await passUntil(board, () => board.isOnline);
     assert.ok(board.isOnline);
   });
 
   it("does not trust a relay that announces itself under another name", async () => {
-    const found = new Board({ ...optionsOf("cam1"), pairings: [SECRET], seed: 1, virtualTime: true });
-    ends.push(() => found.cutPower());
-    found.announce({ host: "localhost", port: relay.port, name: "relay2" });
-    await found.boot();
-    for (let second = 0; second < 30; second++) {
-      await found.advance(1000);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    assert.equal(found.isOnline, false);
+    const board = bench.board({ relay: null, virtualTime: true });
+    board.announce({ host: "localhost", port: bench.relay.port, name: "relay2" });
+    await board.boot();
+    await passUntil(board, () => board.isOnline, 30);
+    assert.equal(board.isOnline, false);
     assert.ok(
-      found.logLines.some((line) => line.includes("is not the relay relay2")),
-      found.logLines.join("\n"),
+      board.logLines.some((line) => line.includes("is not the relay relay2")),
+      board.logLines.join("\n"),
     );
   });
 
   it("starts again when the reset button is pressed", async () => {
-    const board = newBoard();
+    const board = bench.board();
     await board.boot();
     await board.reset();
     assert.match(board.logLines.findLast((line) => line.includes("start 2")) ?? "", /software/);
@@ -215,7 +154,7 @@ describe("Board", function () {
     const said: string[] = [];
     const say = "hostTrace('info ' + String.fromArrayBuffer(hostCall(Uint8Array.of(7))));";
     const restart = "if (!globalThis.onHostEvent) hostCall(Uint8Array.of(8));";
-    const board = newBoard({
+    const board = bench.board({
       firmware: `export default function start() { ${say} ${restart} }`,
       onLog: (_, line) => {
         said.push(line);
@@ -230,7 +169,7 @@ describe("Board", function () {
   });
 
   it("tells how the firmware ended when it ends by itself", async () => {
-    const board = newBoard({ firmware: "export default function start() { throw new Error('broken') }" });
+    const board = bench.board({ firmware: "export default function start() { throw new Error('broken') }" });
     await assert.rejects(board.boot(), /unhandledException.*broken/s);
     assert.equal(board.exit?.reason, "unhandledException");
   });

@@ -243,7 +243,7 @@ export class Board {
       storage: this.card,
       crypto: nodeCrypto,
       network: this.#network,
-      discovery: this.#network.trustingFound(this.#options.discovery ?? this.#neighbours),
+      discovery: this.#options.discovery ?? this.#neighbours,
       onState: (state: string) => {
         this.isOnline = state === "online";
         this.#options.onState?.(this.isOnline ? "online" : "offline");

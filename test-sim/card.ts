@@ -47,7 +47,7 @@ export class SimCard implements Storage {
   readonly #history: string[] = [];
   #isPowered = true;
   #isInserted = true;
-  #isReadOnly = false;
+  #writeFailure: "io" | "readOnly" | undefined;
   /** Handles belong to one: until the power or the card goes. */
   #session = 0;
   #bootCount = 0;
@@ -87,7 +87,12 @@ export class SimCard implements Storage {
   }
 
   set isReadOnly(value: boolean) {
-    this.#isReadOnly = value;
+    this.#writeFailure = value ? "readOnly" : undefined;
+  }
+
+  /** As at the end of its life: every write fails, reads go on. */
+  set isWorn(value: boolean) {
+    this.#writeFailure = value ? "io" : undefined;
   }
 
   get isPowered(): boolean {
@@ -247,8 +252,7 @@ export class SimCard implements Storage {
     if (isWrite) this.writes++;
     this.#history.push(`${String(this.operations)} ${operation} ${detail}`);
     if (this.#history.length > MAX_HISTORY) this.#history.shift();
-    const failure =
-      this.#failures.get(this.operations) ?? (isWrite && this.#isReadOnly ? "readOnly" : undefined);
+    const failure = this.#failures.get(this.operations) ?? (isWrite ? this.#writeFailure : undefined);
     if (failure !== undefined) throw new StorageError(failure, `${operation} ${detail}: refused by the card`);
     if (!isWrite || this.writes !== this.#cutAtWrite) return effect(false);
     try {

@@ -7,81 +7,36 @@ import { BOARD_LIMITS } from "../firmware/core/device-config";
 import { FAILED_STARTS } from "../firmware/core/start-record";
 import { ResetCause } from "../firmware/protocol/verbs";
 import { Refusal } from "../host-tools/refusal";
-import { DeviceClient } from "../host-tools/remote/device-client";
-import { TestRelay } from "../relay/test-relay";
-import { Board, type BoardOptions } from "./board";
+import type { Board, BoardOptions } from "./board";
+import { BUILD_MS, BoardBench, SECRET, passUntil, until } from "./board-bench";
 import type { CrashConfig } from "./crash-entry";
 import { bundleFirmware } from "./firmware-bundle";
 import { VirtualTime } from "./sim-time";
-import { xsBoardProgram } from "./xs-build";
 import type { XsExitReason } from "./xs-exit";
-
-const BUILD_MS = 180_000; // the first run compiles the engine
-const SECRET = new Uint8Array(32).fill(7);
 
 describe("starts that fail", function () {
   this.timeout(60_000);
-  let relay: TestRelay;
+  let bench: BoardBench;
   let firmware: string;
-  const ends: (() => unknown)[] = [];
 
   before(async function () {
     this.timeout(BUILD_MS);
-    await xsBoardProgram();
+    bench = await BoardBench.start();
     firmware = await bundleFirmware(fileURLToPath(new URL("crash-entry.ts", import.meta.url)));
-    relay = await TestRelay.start();
   });
-  after(() => relay.stop());
-  afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
-  });
+  after(() => bench.stop());
+  afterEach(() => bench.clear());
 
   function newBoard(crash: CrashConfig["crash"], changes: Partial<BoardOptions> = {}) {
-    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:device:cam1"], usage: "client" });
-    const cert = issued.certificate + TestRelay.deviceAuthority.certificate;
     const config = {
       name: "cam1",
       firmwareVersion: "0.1.0",
-      relay: { host: "127.0.0.1", port: relay.port },
+      relay: { host: "127.0.0.1", port: bench.relay.port },
       pairings: [Buffer.from(SECRET).toString("hex")],
       limits: BOARD_LIMITS,
       crash,
     };
-    const board = new Board({
-      name: "cam1",
-      identity: { key: issued.key, cert, ca: TestRelay.relayAuthority.certificate },
-      seed: 1,
-      firmware,
-      config,
-      ...changes,
-    });
-    ends.push(() => board.cutPower());
-    return { board, config };
-  }
-
-  async function newClient(): Promise<DeviceClient> {
-    const issued = TestRelay.deviceAuthority.issue({ uris: ["coffer:client:ann"], usage: "client" });
-    const client = await DeviceClient.open({
-      relay: { host: "127.0.0.1", port: relay.port },
-      identity: {
-        key: issued.key,
-        chain: issued.certificate + TestRelay.deviceAuthority.certificate,
-        ca: TestRelay.relayAuthority.certificate,
-      },
-      device: "cam1",
-      pairingSecret: SECRET,
-      patienceMs: 10_000,
-      channels: 1,
-    });
-    ends.push(() => client.close());
-    return client;
-  }
-
-  async function until(what: string, condition: () => boolean): Promise<void> {
-    for (const end = Date.now() + 15_000; !condition();) {
-      assert.ok(Date.now() < end, `${what} did not happen`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    return { board: bench.board({ firmware, config, ...changes }), config };
   }
 
   function endOf(board: Board): XsExitReason | undefined {
@@ -107,7 +62,7 @@ describe("starts that fail", function () {
       config.crash = undefined;
       await board.boot();
       await until("online", () => board.isOnline);
-      const client = await newClient();
+      const client = await bench.client();
       const status = await client.status();
       assert.deepEqual([status.bootCount, status.resetReason], [2, ResetCause.exception]);
       const health = await client.health();
@@ -123,7 +78,7 @@ describe("starts that fail", function () {
     config.crash = undefined;
     await board.boot();
     await until("online", () => board.isOnline);
-    const client = await newClient();
+    const client = await bench.client();
     assert.equal((await client.status()).resetReason, ResetCause.watchdog);
     assert.equal((await client.health())?.watchdogs, 1);
   });
@@ -151,11 +106,8 @@ describe("starts that fail", function () {
     // Safe mode does less, and does not come to what fails.
     config.crash = undefined;
     await board.boot();
-    for (let second = 0; !board.isOnline && second < 60; second++) {
-      await board.advance(1000);
-      await new Promise((resolve) => setTimeout(resolve, 10)); // the connection is real
-    }
-    const client = await newClient();
+    await passUntil(board, () => board.isOnline);
+    const client = await bench.client();
     const health = await client.health();
     assert.deepEqual(
       [health?.isSafe, health?.cause, health?.failedStarts, health?.exceptions],
@@ -168,10 +120,7 @@ describe("starts that fail", function () {
     assert.equal(board.card.operations, operations);
     await board.advance(30 * 60_000);
     await until("a start as usual", () => board.logLines.some((line) => /start 7 \(software\)/.test(line)));
-    for (let second = 0; board.card.operations === operations && second < 60; second++) {
-      await board.advance(1000);
-      await new Promise((resolve) => setTimeout(resolve, 10)); // the machine is a process
-    }
+    await passUntil(board, () => board.card.operations > operations);
     assert.ok(board.card.operations > operations);
     assert.ok(board.logLines.some((line) => line.includes("safe mode has held")));
   });
@@ -185,6 +134,6 @@ describe("starts that fail", function () {
     await board.cutPower();
     await board.boot();
     await until("online", () => board.isOnline);
-    assert.equal((await (await newClient()).health())?.isSafe, false);
+    assert.equal((await (await bench.client()).health())?.isSafe, false);
   });
 });

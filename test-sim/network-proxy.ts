@@ -43,15 +43,15 @@ export class NetworkProxy {
     this.#random = new SeededRandom(seed);
   }
 
-  /** Listens on 127.0.0.1; returns the port to give the board. */
-  async start(): Promise<number> {
+  /** Listens on 127.0.0.1, on any port unless told; returns the port to give the board. */
+  async start(port = 0): Promise<number> {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       this.#accept(socket);
     });
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
       server.on("error", reject);
-      server.listen(0, "127.0.0.1", resolve);
+      server.listen(port, "127.0.0.1", resolve);
     });
     return (server.address() as AddressInfo).port;
   }

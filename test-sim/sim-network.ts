@@ -9,7 +9,6 @@ import { type PeerCertificate, type TLSSocket, checkServerIdentity, connect } fr
 import {
   ConnectionError,
   type ConnectionErrorCode,
-  type Discovery,
   type Network,
   type SecureSocket,
   type SecureSocketOptions,
@@ -29,41 +28,21 @@ export interface BoardIdentity {
 const READ_BUFFER_BYTES = 64 * 1024;
 /** The largest record of TLS: what the device's own sockets take at most. */
 const WRITE_WINDOW_BYTES = 16 * 1024;
-/** Relays found and remembered; 16 a search. */
-const MAX_FOUND_NAMES = 64;
 /** A device gives up on a silent address after this. */
 const HANDSHAKE_MS = 20_000;
 
 export class SimNetwork implements Network {
   readonly #identity: BoardIdentity;
   readonly #sockets = new Set<SimSecureSocket>();
-  /** For a relay found by discovery: the name it must then prove, by "host:port". The last of each place. */
-  readonly #foundNames = new Map<string, string>();
 
   constructor(identity: BoardIdentity) {
     this.#identity = identity;
   }
 
   connect(options: SecureSocketOptions): SecureSocket {
-    const name = this.#foundNames.get(`${options.host}:${String(options.port)}`);
-    const socket = new SimSecureSocket(this.#identity, options, name, () => this.#sockets.delete(socket));
+    const socket = new SimSecureSocket(this.#identity, options, () => this.#sockets.delete(socket));
     this.#sockets.add(socket);
     return socket;
-  }
-
-  /** A found relay's certificate has to name it: its address is nothing a certificate could be for. */
-  trustingFound(discovery: Discovery): Discovery {
-    return {
-      find: (options) =>
-        discovery.find({
-          ...options,
-          onFound: (relay) => {
-            if (this.#foundNames.size >= MAX_FOUND_NAMES) this.#foundNames.clear();
-            this.#foundNames.set(`${relay.host}:${String(relay.port)}`, relay.name);
-            options.onFound(relay);
-          },
-        }),
-    };
   }
 
   /** The power is gone: connections end without a word, as the peer sees it. */
@@ -83,12 +62,7 @@ class SimSecureSocket implements SecureSocket {
   #receivedBytes = 0;
   #pendingBytes = 0;
 
-  constructor(
-    identity: BoardIdentity,
-    options: SecureSocketOptions,
-    name: string | undefined,
-    forget: () => void,
-  ) {
+  constructor(identity: BoardIdentity, options: SecureSocketOptions, forget: () => void) {
     this.#options = options;
     this.#forget = forget;
     const socket = connect({
@@ -99,7 +73,7 @@ class SimSecureSocket implements SecureSocket {
       cert: identity.cert,
       ca: identity.ca,
       maxVersion: "TLSv1.2", // what the device has
-      checkServerIdentity: (host, certificate) => refuseRelay(host, certificate, name),
+      checkServerIdentity: (host, certificate) => refuseRelay(host, certificate, options.relayName),
     });
     this.#socket = socket;
     socket.setNoDelay(true);
@@ -206,16 +180,16 @@ class SimSecureSocket implements SecureSocket {
 function refuseRelay(
   host: string,
   certificate: PeerCertificate,
-  foundName: string | undefined,
+  relayName: string | undefined,
 ): Error | undefined {
   const names = (certificate.subjectaltname ?? "")
     .split(", ")
     .filter((name) => name.startsWith("URI:coffer:relay:"));
   if (names.length === 0) return refusal(`the certificate of ${host} does not name a relay`);
-  if (foundName === undefined) return checkServerIdentity(host, certificate);
-  return names.includes(`URI:coffer:relay:${foundName}`)
+  if (relayName === undefined) return checkServerIdentity(host, certificate);
+  return names.includes(`URI:coffer:relay:${relayName}`)
     ? undefined
-    : refusal(`${host} is not the relay ${foundName}`);
+    : refusal(`${host} is not the relay ${relayName}`);
 }
 
 function refusal(message: string): Error {

@@ -28,6 +28,8 @@ export interface CardOptions {
 }
 
 const RETRY_MS = 10_000;
+/** A card whose writes fail is given another chance so often: perhaps it was the contacts. */
+const WORN_RETRY_MS = 10 * 60_000;
 /** Less room than this is reported as a full card. */
 const FULL_BYTES = 256 * 1024;
 
@@ -48,6 +50,13 @@ const REFUSALS: Record<number, [code: number, text: string]> = {
   [CardState.readOnly]: [FailureCode.readOnly, "the card is write-protected and was never used by Coffer"],
 };
 
+/** Of a card that can be read: why it takes no writes, and what is said to who wants some. */
+type Unwritable = typeof CardState.readOnly | typeof CardState.worn;
+const WRITE_REFUSALS: Record<Unwritable, string> = {
+  [CardState.readOnly]: "the card is write-protected",
+  [CardState.worn]: "the card takes no more writes, as at the end of its life; it can still be read",
+};
+
 export class Card {
   readonly #options: CardOptions;
   #state: number = CardState.none;
@@ -55,6 +64,7 @@ export class Card {
   #retry: TimerHandle | undefined;
   #isClosed = false;
   #isSettled = false;
+  #isProving = false;
   /** So that a missing card is logged once and not every 10 seconds. */
   #logged = "";
 
@@ -103,15 +113,28 @@ export class Card {
     }
   }
 
-  /** A request was told that there is no card: if that is so, everything on it ends and the card is tried again. */
+  /**
+   * A request was told that there is no card, or that it fails. When it is gone, or takes no writes any more, everything on it
+   * ends and it is opened anew, in the latter case for reading.
+   */
   suspect(): void {
-    if (!this.#stores || this.#isClosed) return;
+    const stores = this.#stores;
+    if (!stores || this.#isClosed || this.#isProving) return;
     try {
       this.#options.ports.storage.openFile(MARKER_PATH, "read").close();
     } catch (error) {
       this.closeStores();
       this.refuse(error);
+      return;
     }
+    if (!stores.table.isWritable) return;
+    this.#isProving = true;
+    stores.table.prove((error) => {
+      this.#isProving = false;
+      if (error === undefined || this.#stores !== stores) return;
+      this.closeStores();
+      this.open();
+    });
   }
 
   close(): void {
@@ -144,7 +167,7 @@ export class Card {
       () => {
         const marker = this.readMarker();
         if (marker === "ok") {
-          this.recover(true);
+          this.recover();
           return;
         }
         const { storage } = this.#options.ports;
@@ -163,7 +186,7 @@ export class Card {
         );
         prepare({ storage, timers, entropy }, (error) => {
           if (error) this.refuse(error);
-          else this.recover(true);
+          else this.recover();
         });
       },
       (error) => {
@@ -190,42 +213,71 @@ export class Card {
     }
   }
 
-  /** Blobs first, then logs: both remove what was never confirmed, and neither takes room. */
-  private recover(isWritable: boolean): void {
+  /**
+   * Blobs first, then logs: both remove what was never confirmed, and neither takes room. A card that takes no write on the
+   * way is recovered once more for reading only.
+   */
+  private recover(unwritable?: Unwritable): void {
     if (this.#isClosed) return;
     const { ports, limits } = this.#options;
-    let table: UploadTable;
-    try {
-      table = new UploadTable({ storage: ports.storage, isWritable });
-    } catch (error) {
-      if (isWritable && error instanceof StorageError && error.code === "readOnly") this.recover(false);
-      else this.refuse(error);
-      return;
-    }
-    const parts: StoreParts = { ...ports, limits, table };
-    const logs = new LogStore(parts);
-    const failed = (error: unknown): void => {
-      table.close();
-      if (isWritable && error instanceof StorageError && error.code === "readOnly") this.recover(false);
-      else this.refuse(error);
+    const isWritable = unwritable === undefined;
+    let table: UploadTable | undefined;
+    const end = (error: unknown): void => {
+      table?.close();
+      const code = error instanceof StorageError ? error.code : undefined;
+      if (isWritable && code === "readOnly") this.recover(CardState.readOnly);
+      else if (isWritable && code === "io") {
+        ports.log.write("warn", `card: writing to it fails: ${messageOf(error)}`);
+        this.recover(CardState.worn);
+      } else this.refuse(error);
     };
-    recoverBlobs(parts, isWritable, (error) => {
-      if (error) {
-        failed(error);
-        return;
-      }
-      logs.recover(isWritable, (logError) => {
-        if (logError) failed(logError);
-        else if (this.#isClosed) table.close();
+    attempt(() => {
+      const opened = new UploadTable({ storage: ports.storage, isWritable });
+      table = opened;
+      const writeRefusal = WRITE_REFUSALS[unwritable ?? CardState.readOnly];
+      const parts: StoreParts = { ...ports, limits, table: opened, writeRefusal };
+      const logs = new LogStore(parts);
+      const ready = (error?: unknown): void => {
+        if (error) end(error);
+        else if (this.#isClosed) opened.close();
         else {
-          this.#stores = { blobs: new BlobStore(parts), logs, table };
-          this.settle(
-            isWritable ? CardState.ok : CardState.readOnly,
-            isWritable ? "ready" : "ready, read-only",
-          );
+          this.#stores = { blobs: new BlobStore(parts), logs, table: opened };
+          this.settle(unwritable ?? CardState.ok, isWritable ? "ready" : "ready, read-only");
         }
+      };
+      recoverBlobs(parts, isWritable, (error) => {
+        if (error) end(error);
+        else
+          logs.recover(isWritable, (logError) => {
+            // Shows a card that takes no writes before anybody relies on it.
+            if (logError || !isWritable || this.#isClosed) ready(logError);
+            else opened.prove(ready);
+          });
       });
-    });
+    }, end);
+  }
+
+  /** Who reads meanwhile is not disturbed by an attempt that fails. */
+  private retryWrites(): void {
+    const { storage, timers } = this.#options.ports;
+    const again = (): void => {
+      this.#retry = timers.set(WORN_RETRY_MS, () => {
+        this.retryWrites();
+      });
+    };
+    attempt(() => {
+      const table = new UploadTable({ storage, isWritable: true });
+      table.prove((error) => {
+        table.close();
+        if (this.#isClosed || this.#state !== CardState.worn) return;
+        if (error !== undefined) {
+          again();
+          return;
+        }
+        this.closeStores();
+        this.open();
+      });
+    }, again);
   }
 
   private refuse(error: unknown): void {
@@ -247,10 +299,18 @@ export class Card {
     this.#state = state;
     if (this.#logged !== message) log.write(this.#stores ? "info" : "warn", `card: ${message}`);
     this.#logged = message;
-    if (!this.#stores && !this.#isClosed)
+    if (this.#retry) timers.clear(this.#retry);
+    this.#retry = undefined;
+    if (this.#isClosed) return;
+    if (!this.#stores) {
       this.#retry = timers.set(RETRY_MS, () => {
         this.open();
       });
+    } else if (state === CardState.worn) {
+      this.#retry = timers.set(WORN_RETRY_MS, () => {
+        this.retryWrites();
+      });
+    }
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#options.onSettled?.();

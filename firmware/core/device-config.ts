@@ -6,6 +6,8 @@ import { MAX_FRAME_BYTES, MAX_LISTED_BLOBS, MAX_LOGS } from "../protocol/limits"
 export interface RelayAddress {
   host: string;
   port: number;
+  /** Of a relay that was found, as in SecureSocketOptions. */
+  relayName?: string;
 }
 
 export interface DeviceLimits {

@@ -21,12 +21,15 @@ import { DeviceSession, pairingsOf } from "./session";
 import { FAILED_STARTS, StartRecord } from "./start-record";
 import { StartWatch } from "./start-watch";
 import { deviceHealth, deviceStatus } from "./status";
+import { Troubles } from "./troubles";
 import { Uplink } from "./uplink";
 
 export interface DeviceOptions extends Ports {
   config: DeviceConfig;
   /** Which host the firmware runs on: "esp32", "simulator", "xs-board", "node". */
   host: string;
+  /** Of a platform that has had its own before there was a device. */
+  troubles?: Troubles;
   onState?(state: "offline" | "online"): void;
 }
 
@@ -44,6 +47,7 @@ export class Device {
   readonly #card: Card;
   readonly #channels: ChannelTable;
   readonly #watch: StartWatch;
+  readonly #troubles: Troubles;
   readonly #patience: TimerHandle;
   #uplink: Uplink | undefined;
   #isClosed = false;
@@ -52,7 +56,12 @@ export class Device {
     const { config, host, clock } = given;
     const { limits } = config;
     judge(config);
-    const log = new DeviceLog({ clock, log: given.log, keptBytes: limits.logBytes });
+    // A platform may have begun one for what it says before.
+    const log =
+      given.log instanceof DeviceLog
+        ? given.log
+        : new DeviceLog({ clock, log: given.log, keptBytes: limits.logBytes });
+    const troubles = given.troubles ?? new Troubles({ preferences: given.preferences, clock });
     const options = { ...given, log };
     const starts = new StartRecord(options.preferences, options.reset.reason);
     announce(options, starts);
@@ -87,6 +96,7 @@ export class Device {
         timers: options.timers,
         status: () => deviceStatus({ ports: options, config, host, starts, card, channels }),
         health: () => deviceHealth({ ports: options, starts }),
+        troubles: () => troubles.tell(),
         logLines: (from) => ({
           start: starts.start,
           uptimeMs: Math.floor(clock.monotonicMs()),
@@ -98,6 +108,7 @@ export class Device {
       newSession: () => new DeviceSession(session),
     });
     this.#options = options;
+    this.#troubles = troubles;
     this.#card = card;
     this.#channels = channels;
     this.#watch = new StartWatch({ ports: options, starts });
@@ -123,6 +134,9 @@ export class Device {
       onState: (state) => {
         this.#watch.tell(state === "online");
         this.#options.onState?.(state);
+      },
+      onTrouble: (name) => {
+        this.#troubles.note(name);
       },
     });
   }

@@ -182,6 +182,8 @@ export interface SecureSocketOptions {
   /** DNS name or numeric address. */
   host: string;
   port: number;
+  /** Of a relay found by discovery: its certificate has to name this relay, and not to be valid for `host`. */
+  relayName?: string;
   /** `count` bytes can be read now. Called again when more arrives after a read. */
   onReadable(count: number): void;
   /** The handshake is done, or room came back: `count` (> 0) bytes can be written now. */
@@ -192,8 +194,8 @@ export interface SecureSocketOptions {
 
 /**
  * A mutual-TLS connection to the relay. The adapter holds identity and trust: it presents the device's certificate,
- * accepts only a certificate of the relay authority with a `coffer:relay:` URI name that is valid for `host` (for
- * a relay found by discovery: for the name it was found by), and never throws from a callback.
+ * accepts only a certificate of the relay authority with a `coffer:relay:` URI name that is valid for `host` (with
+ * `relayName`: whose URI name is that one), and never throws from a callback.
  */
 export interface SecureSocket {
   /** Reads up to `into.length` bytes; returns how many, 0 when nothing is there. */
@@ -212,7 +214,7 @@ export interface Network {
 export interface FoundRelay {
   host: string;
   port: number;
-  /** Name from the announcement: a hint for people; trust comes from TLS alone. */
+  /** From the announcement, which anybody can make: the relay's certificate has to prove it. */
   name: string;
 }
 

@@ -24,7 +24,7 @@ import {
   startLogTrim,
 } from "./verb-logs";
 import { startPut } from "./verb-put";
-import { startDeviceLog, startHealth, startStatus } from "./verb-status";
+import { startDeviceLog, startHealth, startStatus, startTroubles } from "./verb-status";
 
 const STARTS: Record<number, StartVerb> = {
   [verbs.status.type]: startStatus,
@@ -41,6 +41,7 @@ const STARTS: Record<number, StartVerb> = {
   [verbs.logSkip.type]: startLogSkip,
   [verbs.deviceLog.type]: startDeviceLog,
   [verbs.health.type]: startHealth,
+  [verbs.troubles.type]: startTroubles,
 };
 
 export interface RequestTableOptions {

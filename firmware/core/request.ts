@@ -51,7 +51,8 @@ export class Request implements Reply {
   fail(error: unknown): void {
     if (this.isAnswered) return;
     const refusal = refusalOf(error);
-    if (refusal.code === FailureCode.noCard) this.#context.card.suspect();
+    if (refusal.code === FailureCode.noCard || refusal.code === FailureCode.cardFailed)
+      this.#context.card.suspect();
     if (isTrouble(refusal.code))
       this.#context.log.write("warn", `${verbName(this.#type)}: ${refusal.message}`);
     this.isFailed = true;

@@ -14,11 +14,13 @@ export interface StoreParts {
   readonly log: Log;
   readonly limits: DeviceLimits;
   readonly table: UploadTable;
+  /** What is said to whoever wants to write on a card that can only be read. */
+  readonly writeRefusal: string;
 }
 
 /** Throws on a card that can only be read. */
 export function requireWritable(parts: StoreParts): void {
-  if (!parts.table.isWritable) throw new Refusal(FailureCode.readOnly, "the card is write-protected");
+  if (!parts.table.isWritable) throw new Refusal(FailureCode.readOnly, parts.writeRefusal);
 }
 
 export const BLOBS_FOLDER = "blobs";

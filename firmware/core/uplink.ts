@@ -8,7 +8,7 @@ import { attempt } from "./attempt";
 import { Backoff } from "./backoff";
 import type { ChannelTable } from "./channel-table";
 import type { DeviceConfig, RelayAddress } from "./device-config";
-import type { ConnectionErrorCode, Ports, TimerHandle } from "./io";
+import type { Ports, TimerHandle } from "./io";
 import { Link } from "./link";
 import { messageOf } from "./refusal";
 
@@ -17,6 +17,8 @@ export interface UplinkOptions {
   config: DeviceConfig;
   channels: ChannelTable;
   onState(state: "offline" | "online"): void;
+  /** Each time that the connection does not come about. */
+  onTrouble(name: keyof typeof ADVICE): void;
 }
 
 const DISCOVERY_MS = 3000;
@@ -30,14 +32,15 @@ const MAX_RETRY_MS = 10 * 60_000;
  * What can be done about a connection that does not come about; said once, until another thing is wrong: the failures
  * themselves are counted by the log.
  */
-const ADVICE: Partial<Record<ConnectionErrorCode | "clock", string>> = {
+const ADVICE = {
   certificate:
     "the relay is not of the authority that this device was built for, or its certificate is not valid now",
   rejected:
     "the relay refuses this device: its certificate may be expired, revoked or of another relay's owner",
   unreachable: "is the relay running, and is this its address?",
   clock: "the clock is not set, so no certificate can be judged by its dates: is there a time server?",
-};
+  relayNotFound: "is a relay running in this network, and can its members see each other?",
+} as const;
 
 export class Uplink {
   readonly #options: UplinkOptions;
@@ -88,15 +91,18 @@ export class Uplink {
     const next = (): void => {
       this.#search = undefined;
       this.#candidates = found;
-      if (found.length === 0) this.#options.ports.log.write("info", "uplink: no relay found on this network");
+      if (found.length === 0) {
+        this.#options.ports.log.write("warn", "uplink: no relay found on this network");
+        this.advise("relayNotFound");
+      }
       this.tryNext();
     };
     attempt(
       () => {
         this.#search = discovery.find({
           timeoutMs: DISCOVERY_MS,
-          onFound: ({ host, port }) => {
-            if (found.length < MAX_CANDIDATES) found.push({ host, port });
+          onFound: ({ host, port, name }) => {
+            if (found.length < MAX_CANDIDATES) found.push({ host, port, relayName: name });
           },
           onDone: next,
         });
@@ -161,7 +167,7 @@ export class Uplink {
             },
             onLost: (reason, code) => {
               log.write("warn", `uplink: ${where}: ${reason}`);
-              if (code && upSinceMs === undefined) this.advise(code);
+              if (code && code in ADVICE && upSinceMs === undefined) this.advise(code as keyof typeof ADVICE);
               rate();
               this.dropLink();
               if (upSinceMs !== undefined) this.#candidates = [];
@@ -179,11 +185,12 @@ export class Uplink {
   }
 
   private advise(about: keyof typeof ADVICE): void {
-    const advice = ADVICE[about];
     // Without a clock everything else may follow from that.
-    if (advice === undefined || this.#advised === about || this.#advised === "clock") return;
+    if (about !== "clock" && this.#advised === "clock") return;
+    this.#options.onTrouble(about);
+    if (this.#advised === about) return;
     this.#advised = about;
-    this.#options.ports.log.write("warn", `uplink: ${advice}`);
+    this.#options.ports.log.write("warn", `uplink: ${ADVICE[about]}`);
   }
 
   private dropLink(): void {

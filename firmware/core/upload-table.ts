@@ -45,7 +45,7 @@ export class UploadTable {
   #isClosed = false;
   #generation = 0;
 
-  /** Reads the table; throws StorageError "readOnly" when it is to be writable and is not. Every slot that names a blob starts as idle; `BlobRecovery` finds out what is true. */
+  /** Reads the table. Every slot that names a blob starts as idle; `BlobRecovery` finds out what is true. */
   constructor(options: { storage: Storage; isWritable: boolean }) {
     this.isWritable = options.isWritable;
     this.#file = options.storage.openFile(UPLOADS_PATH, options.isWritable ? "update" : "read");
@@ -61,10 +61,6 @@ export class UploadTable {
     }
     this.#trim = readSector(this.#file, TRIM_OFFSET, logTrim);
     this.#removalSlot = this.#slots[MAX_UPLOADS - 1] as Slot;
-    // Shows a write-protected card before anybody relies on it.
-    if (this.isWritable && this.#removalSlot.state === "free") {
-      this.#file.write(new Uint8Array(SECTOR_BYTES), this.#removalSlot.index * SECTOR_BYTES);
-    }
   }
 
   get slots(): readonly Slot[] {
@@ -146,6 +142,15 @@ export class UploadTable {
   releaseTrim(): void {
     this.#trim = undefined;
     this.erase(TRIM_OFFSET);
+  }
+
+  /** Whether the card still takes a write: zeros over the slot of removals, if that is free, and a flush. */
+  prove(done: (error?: unknown) => void): void {
+    attempt(() => {
+      if (this.#removalSlot.state === "free")
+        this.#file.write(new Uint8Array(SECTOR_BYTES), this.#removalSlot.index * SECTOR_BYTES);
+      this.sync(done);
+    }, done);
   }
 
   /**

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /** `has`, `list` and `delete`: questions and orders about many blobs at once, worked off in slices. */
 import { decode } from "../protocol/message";
-import { PackedIds, verbs } from "../protocol/verbs";
+import { PackedIds } from "../protocol/packed-ids";
+import { verbs } from "../protocol/verbs";
 import { attempt } from "./attempt";
 import { inSlices } from "./slices";
 import type { StartVerb } from "./verb";

@@ -21,3 +21,9 @@ export const startDeviceLog: StartVerb = (context, body, reply) => {
   reply.answer(verbs.deviceLog, context.logLines(from));
   return undefined;
 };
+
+export const startTroubles: StartVerb = (context, body, reply) => {
+  decode(verbs.troubles.request, body);
+  reply.answer(verbs.troubles, { troubles: context.troubles() });
+  return undefined;
+};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /** What a verb is given to work with, and what it leaves running. */
+import type { TroubleEntry } from "../protocol/trouble";
 import type { DeviceHealth, DeviceStatus, LogLines, Verb } from "../protocol/verbs";
 import type { Card } from "./card";
 import type { Log, Timers } from "./io";
@@ -11,6 +12,7 @@ export interface VerbContext {
   status(): DeviceStatus;
   health(): DeviceHealth;
   logLines(from: number): LogLines;
+  troubles(): TroubleEntry[];
 }
 
 /** The way back to the client of one request. Calls after the answer or a failure are ignored. */

@@ -48,6 +48,8 @@ export const MAX_UPLOADS = 16;
 export const MAX_LINE_BYTES = 160;
 /** Lines in one page of a device's own log: with 25 bytes each they fit a frame of MIN_MAX_FRAME_BYTES. */
 export const MAX_LISTED_LINES = 16;
+/** Kinds of what keeps a device from its relay. */
+export const MAX_TROUBLES = 16;
 /** Devices in one page of the relay's listing. */
 export const MAX_LISTED_DEVICES = 64;
 

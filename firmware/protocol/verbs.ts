@@ -7,7 +7,6 @@
  * The client numbers its requests; a number is free again after its last answer. Every request gets exactly one answer
  * of its own type | 0x80 or a `failure`, except `put`, which may get `putReady` before its `put` answer.
  */
-import { ByteReader } from "./byte-reader";
 import { DataError } from "./data-error";
 import {
   HASH_BYTES,
@@ -19,13 +18,16 @@ import {
   MAX_LISTED_LOGS,
   MAX_NAME_BYTES,
   MAX_TEXT_BYTES,
+  MAX_TROUBLES,
 } from "./limits";
 import { encode, fixed, flag, list, record, text, u16, u32, u53, u8, variable } from "./message";
 import type { Field } from "./message";
+import type { TroubleEntry } from "./trouble";
 
 const id = fixed(HASH_BYTES);
 
-export const CardState = { ok: 0, none: 1, full: 2, readOnly: 3, failed: 4, foreign: 5 } as const;
+/** `worn`: its writes fail, and it can still be read. */
+export const CardState = { ok: 0, none: 1, full: 2, readOnly: 3, failed: 4, foreign: 5, worn: 6 } as const;
 
 export interface DeviceStatus {
   device: string;
@@ -301,30 +303,19 @@ export const verbs = {
       leastFreeBytes: u53,
     }),
   ),
+  /** What kept the device from its relay. Having been asked, it forgets that of earlier starts with the next one. */
+  troubles: verb<object, { troubles: TroubleEntry[] }>(
+    "troubles",
+    24,
+    empty,
+    record({
+      troubles: list(
+        record<TroubleEntry>({ code: u8, wasEarlier: flag, count: u16, lastSeconds: u32 }),
+        MAX_TROUBLES,
+      ),
+    }),
+  ),
 } as const;
-
-/**
- * The ids of a `has` or `delete` request where they lie: an array for each would take seven slots of a board's heap,
- * and there may be MAX_IDS. Refuses what decoding refuses.
- */
-export class PackedIds {
-  readonly count: number;
-  readonly #bytes: Uint8Array;
-
-  constructor(body: Uint8Array) {
-    const reader = new ByteReader(body);
-    this.count = reader.u16();
-    if (this.count > MAX_IDS)
-      throw new DataError("range", `count ${String(this.count)} above ${String(MAX_IDS)}`);
-    this.#bytes = reader.take(this.count * HASH_BYTES);
-    reader.end();
-  }
-
-  /** A view into the request. */
-  at(index: number): Uint8Array {
-    return this.#bytes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
-  }
-}
 
 export const ANSWER_BIT = 0x80;
 /** The device is ready for a blob's bytes from `offsetBytes`. */

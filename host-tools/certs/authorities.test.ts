@@ -8,7 +8,13 @@ import { writePrivateFile } from "../private-files";
 import { State } from "../state";
 import { issue, listCertificates, loadRevoked, makeAuthorities, renew, revokeIdentity } from "./authorities";
 import { readCertificate } from "./certificate-facts";
-import { addDevice, chooseCertsFolder, firmwareFileNames, removeDevice } from "./device-provisioning";
+import {
+  addDevice,
+  chooseCertsFolder,
+  firmwareFileNames,
+  refreshFirmwareFiles,
+  removeDevice,
+} from "./device-provisioning";
 
 const dayMs = 86_400_000;
 
@@ -148,6 +154,20 @@ describe("authorities on disk", function () {
   });
 
   describe("devices", () => {
+    it("a device that looks for its relay has no address of it, and none after its certificate was renewed", async () => {
+      const { folder: files } = await addDevice(state, "roamer", {
+        certsFolder: join(folder.path, "certs"),
+      });
+      const settings = async (): Promise<object> =>
+        JSON.parse(await readFile(join(files, firmwareFileNames.settings), "utf8")) as object;
+      assert.ok(!("relay" in (await settings())));
+      assert.equal(await refreshFirmwareFiles(state, "roamer", relay), files);
+      assert.ok(!("relay" in (await settings())));
+      await rm(join(files, firmwareFileNames.settings));
+      await refreshFirmwareFiles(state, "roamer", relay);
+      assert.deepEqual(((await settings()) as { relay?: unknown }).relay, relay);
+    });
+
     it("the firmware's files fit together", async () => {
       const { folder: files } = await addDevice(state, "cam1", {
         relay,

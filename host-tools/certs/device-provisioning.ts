@@ -6,11 +6,11 @@
  *   device.der             its own certificate
  *   device-authority.der   sent behind it
  *   device-key.der         its private key, PKCS#8
- *   device.json            name, relay address, pairing secret
+ *   device.json            name, relay address (none: it looks for its relay), pairing secret
  */
 
 import { randomBytes } from "node:crypto";
-import { access, rm, rmdir } from "node:fs/promises";
+import { access, readFile, rm, rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { writePrivateFile } from "../private-files";
 import { Refusal } from "../refusal";
@@ -30,7 +30,8 @@ export const firmwareFileNames = {
 export interface FirmwareSettings {
   version: 1;
   name: string;
-  relay: RelayAddress;
+  /** Absent: the device looks for a relay in its own network. */
+  relay?: RelayAddress;
   /** 32 bytes, hex. */
   pairingSecret: string;
 }
@@ -44,7 +45,7 @@ export interface AddedDevice {
 export async function addDevice(
   state: State,
   name: string,
-  options: { relay: RelayAddress; certsFolder: string; days?: number },
+  options: { relay?: RelayAddress; certsFolder: string; days?: number },
 ): Promise<AddedDevice> {
   if ((await state.listDevices()).includes(name))
     throw new Refusal("alreadyExists", `a device named ${name} is already paired`, {
@@ -56,7 +57,8 @@ export async function addDevice(
   const certificate = await issue(state, { role: "device", name, hosts: [], ...days });
   const pairingSecret = randomBytes(32).toString("hex");
   const folder = resolve(options.certsFolder, name);
-  await writeFirmwareFiles(state, { version: 1, name, relay: options.relay, pairingSecret }, folder);
+  const { relay } = options;
+  await writeFirmwareFiles(state, { version: 1, name, ...(relay ? { relay } : {}), pairingSecret }, folder);
   // Last, because from here on the device counts as paired.
   await state.saveDevice({
     version: 1,
@@ -86,7 +88,10 @@ export async function writeFirmwareFiles(
   for (const [file, bytes] of files) await writePrivateFile(join(folder, file), bytes);
 }
 
-/** Brings the firmware files of a device up to date after its certificate was renewed. Returns the folder, if any. */
+/**
+ * Brings the firmware files of a device up to date after its certificate was renewed; one that looks for its relay goes on
+ * doing so. Returns the folder, if any.
+ */
 export async function refreshFirmwareFiles(
   state: State,
   name: string,
@@ -95,8 +100,19 @@ export async function refreshFirmwareFiles(
   const device = await state.loadDevice(name);
   if (device.firmwareFolder === undefined) return undefined;
   const pairingSecret = Buffer.from(device.pairingSecret).toString("hex");
-  await writeFirmwareFiles(state, { version: 1, name, relay, pairingSecret }, device.firmwareFolder);
+  const isLooking = await looksForRelay(join(device.firmwareFolder, firmwareFileNames.settings));
+  const settings = { version: 1, name, ...(isLooking ? {} : { relay }), pairingSecret } as const;
+  await writeFirmwareFiles(state, settings, device.firmwareFolder);
   return device.firmwareFolder;
+}
+
+/** False also where there are no settings. */
+async function looksForRelay(path: string): Promise<boolean> {
+  try {
+    return (JSON.parse(await readFile(path, "utf8")) as Partial<FirmwareSettings>).relay === undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Revokes the device's certificates, forgets the pairing and removes its keys from this computer. */

@@ -14,6 +14,7 @@ interface NameOptions extends GlobalOptions {
 
 interface AddOptions extends NameOptions {
   certs: string | undefined;
+  discover: boolean;
 }
 
 export const command: CommandModule<GlobalOptions, GlobalOptions> = {
@@ -33,17 +34,27 @@ const addCommand: CommandModule<GlobalOptions, AddOptions> = {
   command: "add <name>",
   describe: "Make a device's certificate and pairing secret, and the files for its firmware",
   builder: (yargs) =>
-    nameArgument(yargs).option("certs", {
-      type: "string",
-      describe: "Folder for the firmware's files (default: certs/ of a Coffer clone, else the state folder)",
-      requiresArg: true,
-    }),
+    nameArgument(yargs)
+      .option("certs", {
+        type: "string",
+        describe:
+          "Folder for the firmware's files (default: certs/ of a Coffer clone, else the state folder)",
+        requiresArg: true,
+      })
+      .option("discover", {
+        type: "boolean",
+        default: false,
+        describe: "Give its firmware no relay address: it looks for its relay in its own network",
+      }),
   handler: async (options) => {
     const { state, output } = contextOf(options);
     const name = requireName(options.name, "a device");
     const { relay } = await state.loadConfig();
     const certsFolder = await chooseCertsFolder(state, options.certs, process.cwd());
-    const { certificate, folder } = await addDevice(state, name, { relay, certsFolder });
+    const { certificate, folder } = await addDevice(state, name, {
+      ...(options.discover ? {} : { relay }),
+      certsFolder,
+    });
     const { serial, notAfter } = certificate;
     output.result({ name, folder, serial, notAfter: notAfter.toISOString() }, `added device ${name}`);
     output.note(`The files for its firmware are in ${folder}. They hold its key: keep them to yourself.`);

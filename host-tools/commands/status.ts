@@ -6,8 +6,9 @@ import { connectDevice } from "../open-repository";
 import { Refusal, type RefusalRecord, describeRefusal } from "../refusal";
 import { RelayConnection } from "../remote/relay-connection";
 import type { RemoteSession } from "../remote-session";
-import { type Output, formatBytes, formatTable, printable } from "../render";
+import { type Output, formatBytes, formatTable, formatUptime, printable } from "../render";
 import { plural } from "../transfer-progress";
+import { type TroubleRecord, troubleRecord, troubleText } from "../trouble-text";
 
 /** One line of `--json` for each device; what a device that is offline does not tell is missing. */
 export interface DeviceRecord
@@ -25,6 +26,8 @@ export interface DeviceRecord
   /** Memory outside the JavaScript heap, now and at the worst moment; `freeBytes` is the card's. */
   systemFreeBytes?: number;
   systemLeastFreeBytes?: number;
+  /** What kept it from the relay before. */
+  troubles?: TroubleRecord[];
   /** It is connected, and something is wrong all the same. */
   problem?: RefusalRecord;
 }
@@ -109,6 +112,8 @@ async function examine(
         } = health;
         Object.assign(told, { ...counts, systemFreeBytes, systemLeastFreeBytes });
       }
+      const troubles = await device.troubles();
+      if (troubles !== undefined) told.troubles = troubles.map(troubleRecord);
       const refusal = told.isSafe === true ? safeMode(told) : cardProblem(told);
       return refusal === undefined ? told : { ...told, problem: describeRefusal(refusal) };
     } finally {
@@ -151,6 +156,11 @@ const cardProblems: Partial<
     "cannot read or write its card",
     "`coffer device log NAME` tells more. Check the card, and replace it if the error stays.",
   ],
+  worn: [
+    "cardFailed",
+    "cannot write to its card any more, which is at the end of its life or fails; it can still be read",
+    "Put in another card: `coffer verify` tells what is missing then, and `coffer repair --device NAME,OTHER` brings it from another device, or `coffer push` from this computer. Until then pull what is only there.",
+  ],
   foreign: [
     "cardFailed",
     "leaves its card alone, because Coffer's folder on it holds files of somebody else",
@@ -190,11 +200,12 @@ function print(output: Output, relay: RelayRecord, devices: readonly DeviceRecor
     ]),
   );
   for (const device of devices) {
-    const { problem, exceptions = 0, watchdogs = 0 } = device;
+    const { problem, exceptions = 0, watchdogs = 0, troubles = [], uptimeSeconds = 0 } = device;
     if (problem !== undefined) {
       output.warn(problem.error.startsWith(device.name) ? problem.error : `${device.name}: ${problem.error}`);
       if (device.uptimeSeconds !== undefined && problem.hint !== undefined) output.note(problem.hint);
     } else if (exceptions + watchdogs > 0) output.note(failuresOf(device));
+    for (const trouble of troubles) output.note(troubleText(trouble, device.name, uptimeSeconds));
   }
 }
 
@@ -257,18 +268,6 @@ function heapOf({ heapUsedBytes = 0, heapPeakBytes = 0, heapLimitBytes = 0 }: De
   if (heapUsedBytes === 0) return "-";
   const limit = heapLimitBytes === 0 ? "" : ` of ${formatBytes(heapLimitBytes)}`;
   return `${formatBytes(heapUsedBytes)}${limit}, peak ${formatBytes(heapPeakBytes)}`;
-}
-
-/** "45 s", "12 min", "5 h 12 min", "3 d 4 h". */
-function formatUptime(seconds: number): string {
-  const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit)) as [
-    number,
-    number,
-    number,
-  ];
-  if (days > 0) return `${String(days)} d ${String(hours % 24)} h`;
-  if (hours > 0) return `${String(hours)} h ${String(minutes % 60)} min`;
-  return minutes > 0 ? `${String(minutes)} min` : `${String(Math.floor(seconds))} s`;
 }
 
 /** Whoever asks for a device by its name wants to know from the exit status, too. */

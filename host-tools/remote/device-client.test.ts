@@ -95,6 +95,14 @@ describe("DeviceClient", () => {
     await refuses(client.health(), "deviceInSafeMode");
   });
 
+  it("tells what kept the device from its relay, and nothing of a device that is too old to know it", async () => {
+    const client = await open();
+    store.troubles = [{ code: 4, wasEarlier: true, count: 2, lastSeconds: 60 }];
+    assert.deepEqual(await client.troubles(), store.troubles);
+    store.refuse = () => ({ code: FailureCode.unknownVerb, text: "" });
+    assert.equal(await client.troubles(), undefined);
+  });
+
   it("tells the device's status", async () => {
     const status = await (await open()).status();
     assert.equal(status.device, "cam1");

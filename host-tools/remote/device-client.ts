@@ -16,12 +16,13 @@ import {
   SECRET_BYTES,
 } from "../../firmware/protocol/limits";
 import { FailureCode, verbs } from "../../firmware/protocol/verbs";
+import type { TroubleEntry } from "../../firmware/protocol/trouble";
 import type { DeviceHealth, DeviceStatus, LogHead, LogLines } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { ByteSink } from "./byte-sink";
 import { DeviceFailure, failureRefusal, requireHash, wrongAnswer } from "./device-failure";
 import { DeviceLogs } from "./device-logs";
-import { readDeviceLog, readHealth } from "./device-self";
+import { readDeviceLog, readHealth, readTroubles } from "./device-self";
 import { isSame } from "./log-reader";
 import type { LogPage } from "./log-reader";
 import type { ClientIdentity, RelayAddress } from "./relay-tls";
@@ -132,6 +133,11 @@ export class DeviceClient {
   /** Undefined when the device's firmware does not know the question. */
   health(): Promise<DeviceHealth | undefined> {
     return readHealth(this.#pool);
+  }
+
+  /** What kept the device from its relay; undefined when its firmware does not know the question. */
+  troubles(): Promise<TroubleEntry[] | undefined> {
+    return readTroubles(this.#pool);
   }
 
   /** A page of what the device says of itself, from a sequence on. */

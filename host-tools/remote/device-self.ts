@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/** What a device says of itself: its own log and its health. SPEC.md "deviceLog", "health". */
+/** What a device says of itself: its own log, its health, its troubles. SPEC.md "deviceLog", "health", "troubles". */
 
 import { FailureCode, verbs } from "../../firmware/protocol/verbs";
-import type { DeviceHealth, LogLines } from "../../firmware/protocol/verbs";
+import type { DeviceHealth, LogLines, Verb } from "../../firmware/protocol/verbs";
+import type { TroubleEntry } from "../../firmware/protocol/trouble";
 import { DeviceFailure, failureRefusal, wrongAnswer } from "./device-failure";
 import type { SessionPool } from "./session-pool";
 
@@ -19,9 +20,21 @@ export async function readDeviceLog(pool: SessionPool, device: string, from: num
 }
 
 /** Undefined when the device's firmware is from before there was such a question. */
-export async function readHealth(pool: SessionPool): Promise<DeviceHealth | undefined> {
+export function readHealth(pool: SessionPool): Promise<DeviceHealth | undefined> {
+  return askIfKnown(pool, verbs.health);
+}
+
+/** What kept the device from its relay; undefined as above. */
+export async function readTroubles(pool: SessionPool): Promise<TroubleEntry[] | undefined> {
+  return (await askIfKnown(pool, verbs.troubles))?.troubles;
+}
+
+async function askIfKnown<Answer>(
+  pool: SessionPool,
+  verb: Verb<object, Answer>,
+): Promise<Answer | undefined> {
   try {
-    return await pool.run((session) => session.request(verbs.health, {}));
+    return await pool.run((session) => session.request(verb, {}));
   } catch (error) {
     if (!(error instanceof DeviceFailure)) throw error;
     if (error.code === FailureCode.unknownVerb) return undefined;

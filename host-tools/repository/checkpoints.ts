@@ -31,6 +31,7 @@ import type { LocalState } from "./local-state";
 import type { LogBook } from "./log-book";
 import { exportPublicKey } from "./log-entry";
 import type { RepositoryKeys } from "./repository-keys";
+import { tamperedLog } from "./tampered-log";
 
 /** Far more than a repository needs: one for hundreds of entries. */
 const MAX_RECORDS = 65_536;
@@ -102,7 +103,7 @@ export class Checkpoints {
   async take(device: BlobDevice, head: LogHead | undefined): Promise<void> {
     const remembered = this.#local.checkpointLog(device.name);
     if ((head?.count ?? 0) < (remembered?.count ?? 0))
-      throw tampered(
+      throw tamperedLog(
         `${device.name}: the log of checkpoints was rolled back: it had ${String(remembered?.count)} entries and now has ${String(head?.count ?? 0)}`,
       );
     if (!head) return;
@@ -188,7 +189,8 @@ export class Checkpoints {
       const { count, head } = this.#local.checkpointLog(device.name) ?? { count: 0, head: hex(NO_ENTRY) };
       try {
         const now = await device.logAppend(log, Buffer.from(head, "hex"), sealed);
-        if (now.count !== count + 1) throw tampered(`${device.name}: the log of checkpoints counts wrongly`);
+        if (now.count !== count + 1)
+          throw tamperedLog(`${device.name}: the log of checkpoints counts wrongly`);
         const [snapshot, by] = [hex(record.hash), hex(record.writer)];
         this.#local.setCheckpointLog(device.name, { count: now.count, head: hex(now.head), snapshot, by });
         return;
@@ -220,7 +222,7 @@ export class Checkpoints {
         this.#newest = undefined;
       }
       if (this.#current?.snapshot === snapshot)
-        throw tampered(
+        throw tamperedLog(
           `the checkpoint that this repository begins with was made by ${this.#logs.log(record.writer).name}, which was revoked or is no writer of it`,
         );
     }
@@ -269,7 +271,7 @@ export class Checkpoints {
     let head: Uint8Array = Buffer.from(from.head, "hex");
     const records: Uint8Array[] = [];
     const forked = (): Refusal =>
-      tampered(
+      tamperedLog(
         `${device.name}: the log of checkpoints was forked: it ends differently from what it showed before`,
       );
     for (;;) {
@@ -319,7 +321,7 @@ export class Checkpoints {
       const known = log && log.count >= count ? log.headAt(count) : undefined;
       const isKey = log?.publicKey === undefined || Buffer.compare(log.publicKey, publicKey) === 0;
       if (isKey && (!known || Buffer.compare(known, head) === 0)) continue;
-      throw tampered(
+      throw tamperedLog(
         `${device.name}: a checkpoint of ${this.#logs.log(record.writer).name} contradicts the log of ${log?.name ?? hex(writer).slice(0, 8)} (entry ${String(count - 1)})`,
       );
     }
@@ -359,12 +361,6 @@ export class Checkpoints {
 /** A total order, so that all come to the same; 0 for the same checkpoint, whoever vouches for it. */
 function compareRecords(a: CheckpointRecord, b: CheckpointRecord): number {
   return compareOrder(a.cut, b.cut) || Buffer.compare(a.hash, b.hash);
-}
-
-function tampered(message: string): Refusal {
-  return new Refusal("logTampered", message, {
-    hint: "Somebody changed the device, or its card was replaced or put back to an older copy. Other devices and this computer still have the entries.",
-  });
 }
 
 function hex(bytes: Uint8Array): string {

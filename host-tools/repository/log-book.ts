@@ -19,6 +19,7 @@ import type { EntryBody, EntryDetail } from "./log-entry";
 import { refuseNewerVersion } from "./newer-version";
 import type { RepositoryKeys } from "./repository-keys";
 import { applyRevocations } from "./revocations";
+import { tamperedLog } from "./tampered-log";
 import { WriterLog } from "./writer-log";
 
 /** More entries than any honest log has; a device that claims more is not read to the end. */
@@ -97,7 +98,7 @@ export class LogBook {
     for (const key of this.#state.deviceLogs(device.name))
       if (!present.has(key)) {
         const log = this.#logByKey(key);
-        throw this.#tampered(device, log?.name ?? key.slice(0, 8), "is gone", 0);
+        throw tampered(device, log?.name ?? key.slice(0, 8), "is gone", 0);
       }
     const failures = new Map<string, Refusal>();
     for (const [key, head] of present)
@@ -131,7 +132,7 @@ export class LogBook {
     }
     const remembered = this.#state.deviceHead(device.name, key);
     if (remembered && head.count < remembered.count)
-      throw this.#tampered(
+      throw tampered(
         device,
         log.name,
         `was rolled back: it had ${String(remembered.count)} entries and now has ${String(head.count)}`,
@@ -142,7 +143,7 @@ export class LogBook {
     if (head.count > log.count) await this.#fetch(device, log, head.count);
     const known = isBehind ? rememberedAt(remembered, head.count) : log.headAt(head.count);
     if (!known ? !isBehind : Buffer.compare(known, head.head) !== 0)
-      throw this.#tampered(
+      throw tampered(
         device,
         log.name,
         "was forked: it ends differently from what other devices or earlier visits showed",
@@ -170,18 +171,18 @@ export class LogBook {
     } catch (error) {
       if (!(error instanceof LogTrimmed)) throw error;
       const what = "lacks its beginning, and no checkpoint stands for it";
-      throw this.#tampered(device, log.name, what, log.count, error);
+      throw tampered(device, log.name, what, log.count, error);
     }
   }
 
   async #read(device: BlobDevice, log: WriterLog, count: number): Promise<void> {
-    if (count > MAX_ENTRIES) throw this.#tampered(device, log.name, "is longer than any log can be", count);
+    if (count > MAX_ENTRIES) throw tampered(device, log.name, "is longer than any log can be", count);
     const from = log.count;
     try {
       while (log.count < count) {
         const { entries } = await device.logRead(log.id, log.count, log.head);
         if (entries.length === 0)
-          throw this.#tampered(device, log.name, "is shorter than the device says", log.count);
+          throw tampered(device, log.name, "is shorter than the device says", log.count);
         for (const entry of entries) if (log.count < count) this.#accept(device, log, entry);
       }
     } finally {
@@ -198,7 +199,7 @@ export class LogBook {
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       refuseNewerVersion(error, `entry ${String(log.count)} of the log of ${log.name}`);
-      throw this.#tampered(device, log.name, `does not verify (${error.message})`, log.count, error);
+      throw tampered(device, log.name, `does not verify (${error.message})`, log.count, error);
     }
   }
 
@@ -215,10 +216,10 @@ export class LogBook {
         const shown = seen ? this.#shownCount(device, seen) : 0;
         const name = seen?.name ?? hex(writer.subarray(0, 4));
         if (!seen || shown < Math.min(count, seen.limit ?? count))
-          throw this.#tampered(device, name, `lacks entries that ${log.name} had seen there`, shown);
+          throw tampered(device, name, `lacks entries that ${log.name} had seen there`, shown);
         const known = seen.headAt(count);
         if (known && Buffer.compare(known, head) !== 0)
-          throw this.#tampered(device, name, `was forked: ${log.name} had seen another entry`, count - 1);
+          throw tampered(device, name, `was forked: ${log.name} had seen another entry`, count - 1);
       }
     }
   }
@@ -266,7 +267,7 @@ export class LogBook {
         : await device.logAppend(log.id, previous, entry);
       count++;
       if (head.count !== count || Buffer.compare(head.head, log.headAt(count) ?? previous) !== 0)
-        throw this.#tampered(device, log.name, "answered an append with another head", count - 1);
+        throw tampered(device, log.name, "answered an append with another head", count - 1);
       this.#state.setDeviceHead(device.name, log.key, { count, head: hex(head.head) });
     }
   }
@@ -283,17 +284,10 @@ export class LogBook {
     for (const log of this.logs.values()) if (log.key === key) return log;
     return undefined;
   }
+}
 
-  #tampered(device: BlobDevice, writer: string, what: string, entry: number, cause?: unknown): Refusal {
-    return new Refusal(
-      "logTampered",
-      `${device.name}: the log of ${writer} ${what} (entry ${String(entry)})`,
-      {
-        hint: "Somebody changed the device, or its card was replaced or put back to an older copy. Other devices and this computer still have the entries.",
-        ...(cause === undefined ? {} : { cause }),
-      },
-    );
-  }
+function tampered(device: BlobDevice, writer: string, what: string, entry: number, cause?: unknown): Refusal {
+  return tamperedLog(`${device.name}: the log of ${writer} ${what} (entry ${String(entry)})`, cause);
 }
 
 function rememberedAt(remembered: RememberedHead | undefined, count: number): Uint8Array | undefined {

@@ -14,7 +14,7 @@ export interface NetworkPeer {
   strangerAuthority: number;
   /** From the relay authority, but not a relay's. */
   otherRole: number;
-  /** From the relay authority, for another host. */
+  /** From the relay authority, for another host: the relay "a-relay". */
   otherHost: number;
   /** Refuses the device's certificate. */
   refusing: number;
@@ -37,8 +37,12 @@ interface Attempt {
   errors(): number;
 }
 
-/** `drops`: what comes is read at once and forgotten. */
-function connect({ network, peer }: NetworkPorts, port: number, drops = false): Attempt {
+/** `drops`: what comes is read at once and forgotten. `relayName`: of a relay that was found. */
+function connect(
+  { network, peer }: NetworkPorts,
+  port: number,
+  { drops = false, relayName }: { drops?: boolean; relayName?: string | undefined } = {},
+): Attempt {
   let wake = () => {};
   let errorCount = 0;
   let hasRoom = () => {};
@@ -50,6 +54,7 @@ function connect({ network, peer }: NetworkPorts, port: number, drops = false): 
   const socket = network.connect({
     host: peer.host,
     port,
+    ...(relayName === undefined ? {} : { relayName }),
     onReadable(count) {
       check(!isInside && count > 0, "onReadable inside connect, or of nothing");
       if (drops) socket.read(new Uint8Array(count));
@@ -99,9 +104,9 @@ function connect({ network, peer }: NetworkPorts, port: number, drops = false): 
 const after = ({ timers }: NetworkPorts, ms: number) =>
   new Promise<void>((resolve) => timers.set(ms, resolve));
 
-function failsWith(codes: string, port: (peer: NetworkPeer) => number) {
+function failsWith(codes: string, port: (peer: NetworkPeer) => number, relayName?: string) {
   return async (ports: NetworkPorts) => {
-    const attempt = connect(ports, port(ports.peer), true);
+    const attempt = connect(ports, port(ports.peer), { drops: true, relayName });
     const code = await attempt.failed;
     check(codes.split(" or ").includes(code), `expected ${codes}, got ${code}`);
     await after(ports, 30);
@@ -190,6 +195,26 @@ export const networkCases: PortCase<NetworkPorts>[] = [
   {
     name: "a relay's certificate for another host: certificate",
     run: failsWith("certificate", (peer) => peer.otherHost),
+  },
+  {
+    name: "a relay that was found: its name counts, and not for which host its certificate is",
+    async run(ports) {
+      const attempt = connect(ports, ports.peer.otherHost, { relayName: "a-relay" });
+      await attempt.connected;
+      await attempt.send(pattern(100));
+      equalBytes(await attempt.receive(100), pattern(100), "echo");
+      attempt.socket.close();
+      await failsWith("certificate", (peer) => peer.otherHost, "b-relay")(ports);
+      await failsWith("certificate", (peer) => peer.otherHost)(ports);
+    },
+  },
+  {
+    name: "a relay that was found, of another authority: certificate",
+    run: failsWith("certificate", (peer) => peer.strangerAuthority, "a-relay"),
+  },
+  {
+    name: "a relay that was found, and is none: certificate",
+    run: failsWith("certificate", (peer) => peer.otherRole, "a-relay"),
   },
   {
     // In TLS 1.3 our handshake is over before the peer has judged us: then its refusal looks like any other end.

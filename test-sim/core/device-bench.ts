@@ -12,6 +12,7 @@ import type {
   ConnectionErrorCode,
   Discovery,
   Entropy,
+  Log,
   Network,
   Preferences,
   ResetReason,
@@ -150,6 +151,8 @@ export interface DeviceBenchOptions {
   preferences?: Preferences;
   resetReason?: ResetReason;
   watchdog?: Watchdog;
+  /** Instead of `lines`. */
+  log?: Log;
 }
 
 export const SECRET = new Uint8Array(32).fill(7);
@@ -191,7 +194,7 @@ export class DeviceBench {
       clock: this.turns,
       timers: this.turns,
       entropy: options.entropy ?? new SeededEntropy(5),
-      log: { write: (level, line) => this.lines.push(`${level}: ${line}`) },
+      log: options.log ?? { write: (level, line) => this.lines.push(`${level}: ${line}`) },
       reset: {
         reason: options.resetReason ?? "powerOn",
         restart: () => {

@@ -186,6 +186,18 @@ describe("deviceLog of a device", () => {
     assert.deepEqual(readAll(client, 2 ** 32 - 1), []);
   });
 
+  it("goes on with what its platform said before there was a device, such as about Wi-Fi", () => {
+    const log = new DeviceLog({ clock: new Turns(), log: silent, keptBytes: 2048 });
+    log.write("warn", "Wi-Fi: no connection to home");
+    const client = ClientBench.paired(online({ log }), 1);
+    assert.deepEqual(
+      readAll(client)
+        .slice(0, 2)
+        .map(({ text }) => text),
+      ["Wi-Fi: no connection to home", "device cam1 0.1.0 on test, start 1 (powerOn)"],
+    );
+  });
+
   it("is read page by page, each within a frame, also while it goes on", () => {
     const bench = online({ limits: { logBytes: 64 * 1024, listedBlobs: 90 } });
     const client = ClientBench.paired(bench, 1);

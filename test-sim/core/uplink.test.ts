@@ -190,9 +190,9 @@ describe("uplink", () => {
     searches[0]?.onFound({ host: "10.0.0.1", port: 1, name: "rogue" });
     searches[0]?.onFound({ host: "10.0.0.2", port: 2, name: "home" });
     searches[0]?.onDone();
-    assert.equal(bench.relay.options.host, "10.0.0.1");
+    assert.deepEqual([bench.relay.options.host, bench.relay.options.relayName], ["10.0.0.1", "rogue"]);
     bench.relay.fail("certificate");
-    assert.equal(bench.relay.options.host, "10.0.0.2");
+    assert.deepEqual([bench.relay.options.host, bench.relay.options.relayName], ["10.0.0.2", "home"]);
     bench.welcome();
     assert.deepEqual(bench.states, ["online"]);
     bench.relay.fail("lost");

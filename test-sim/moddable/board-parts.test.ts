@@ -310,6 +310,7 @@ describe("a board's Wi-Fi", () => {
     const clock = new PlayedTime();
     const log = new KeptLines();
     const questions: ((isSet: boolean) => void)[] = [];
+    const troubles: string[] = [];
     let ready = 0;
     new WifiKeeper({
       credentials: { ssid: "home", password: "secret" },
@@ -318,6 +319,7 @@ describe("a board's Wi-Fi", () => {
       clock,
       timers: clock,
       log,
+      onTrouble: (name) => troubles.push(name),
       onReady: () => ready++,
     });
     clock.pass(0);
@@ -325,7 +327,7 @@ describe("a board's Wi-Fi", () => {
       if (isSet) clock.unixBaseMs = Date.UTC(2026, 0, 1);
       questions.shift()?.(isSet);
     };
-    return { clock, log, questions, answer, ready: () => ready, station: PlayedStation.latest };
+    return { clock, log, questions, answer, ready: () => ready, station: PlayedStation.latest, troubles };
   };
 
   it("is ready when there are an address and the time, once", () => {
@@ -343,15 +345,19 @@ describe("a board's Wi-Fi", () => {
   });
 
   it("asks for the time until it has it", () => {
-    const { station, answer, ready, clock, questions } = parts();
+    const { station, answer, ready, clock, questions, troubles } = parts();
     station.change(500);
     for (let i = 0; i < 5; i++) {
       assert.equal(questions.length, 1);
       answer(false);
       clock.pass(5_000);
     }
+    assert.deepEqual(troubles, Array(5).fill("clock"));
     answer(true);
     assert.equal(ready(), 1);
+    clock.pass(24 * 60 * 60 * 1000);
+    answer(false);
+    assert.equal(troubles.length, 5, "a clock that is set goes on");
   });
 
   it("connects again after every loss, with pauses that grow to half a minute", () => {
@@ -381,11 +387,13 @@ describe("a board's Wi-Fi", () => {
   });
 
   it("says once that there is no connection, and never the password", () => {
-    const { station, clock, log } = parts();
+    const { station, clock, log, troubles } = parts();
     for (let i = 0; i < 5; i++) {
       station.change(200);
       clock.pass(60_000);
     }
+    // What nobody changes by itself fails by patience, once a minute more.
+    assert.ok(troubles.length >= 5 && troubles.every((name) => name === "wifi"), troubles.join());
     assert.equal(log.lines.filter((line) => line.startsWith("warn")).length, 1);
     assert.ok(!log.lines.join().includes("secret"));
   });

@@ -8,7 +8,7 @@ import { mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { cArguments, cFiles } from "./moddable-build";
+import { cArguments, cFiles } from "./moddable-c";
 import type { ModdableImage } from "./moddable-image";
 
 const run = promisify(execFile);

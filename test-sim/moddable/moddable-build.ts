@@ -24,6 +24,7 @@ const FOLDERS = [
   "firmware/core",
   "firmware/platform/moddable",
   "firmware/platform/moddable/lin",
+  "firmware/platform/moddable/posix",
   "test-sim/moddable/program",
 ];
 const FILES = [
@@ -37,25 +38,6 @@ const FILES = [
   "test-sim/moddable/manifest.json",
   "firmware/platform/moddable/typings/sdk.d.ts",
 ];
-const SHARED_C_FILES = [
-  "firmware/platform/moddable/coffer-digest.c",
-  "firmware/platform/moddable/coffer-files.c",
-  "firmware/platform/moddable/coffer-gcm.c",
-  "firmware/platform/moddable/coffer-records.c",
-  "firmware/platform/moddable/coffer-sha.c",
-  "firmware/platform/moddable/coffer-system.c",
-];
-export const LINUX_C_FILES = [
-  ...SHARED_C_FILES,
-  "firmware/platform/moddable/lin/coffer-tcp.c",
-  "test-sim/moddable/program/coffer-cli-host.c",
-];
-export const ESP32_C_FILES = [
-  ...SHARED_C_FILES,
-  "firmware/platform/moddable/esp32/coffer-card.c",
-  "firmware/platform/moddable/esp32/coffer-radio.c",
-];
-
 /** The SDK's folder: $MODDABLE, else where xs-dev puts it; undefined when there is none with its tools built. */
 export function moddableSdk(): string | undefined {
   const named = process.env.MODDABLE ?? "";
@@ -118,7 +100,12 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   const folder = join(root, "test-sim", ".cache", "moddable-types");
   await mkdir(folder, { recursive: true });
   // Also what the test program has no use for.
-  const checked = [...FOLDERS, "firmware/platform/moddable/esp32", "firmware/platform/moddable/mac"];
+  const checked = [
+    ...FOLDERS,
+    "firmware/platform/moddable/esp32",
+    "firmware/platform/moddable/mac",
+    "firmware/platform/moddable/win",
+  ];
   const typings = [
     "xs/includes/xs",
     ...[
@@ -132,6 +119,8 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
       "Resource",
       "mc/config",
       "embedded_io/socket/tcp",
+      "embedded_io/socket/udp",
+      "embedded_network/dnssd",
       "embedded_network/interface/wifi",
     ].map((name) => `typings/${name}`),
   ];
@@ -156,74 +145,6 @@ export async function checkModdableTypes(sdk: string): Promise<string> {
   const path = join(folder, "tsconfig.json");
   await writeFile(path, JSON.stringify(config));
   return quiet(join(root, "node_modules", ".bin", "tsc"), ["-p", path]);
-}
-
-/** The compilers there are: what one is silent about the other may not be. */
-async function compilers(): Promise<string[]> {
-  const found = [];
-  for (const name of ["cc", "clang"]) if ((await quiet(name, ["--version"])) === "") found.push(name);
-  return found;
-}
-
-/** Where our C looks for headers, and as what it is compiled. `generated`: the folder with mc.xs.h, which the linker makes. */
-export async function cArguments(
-  sdk: string,
-  generated: string,
-  target: "linux" | "esp32",
-): Promise<string[]> {
-  const { stdout: glib } = await run("pkg-config", ["--cflags", "gio-2.0"]);
-  const system = [
-    ...["includes", "platforms", "sources"].map((name) => join(sdk, "xs", name)),
-    join(sdk, "modules", "crypt", "digest", "kcl"),
-    generated,
-    ...glib
-      .trim()
-      .split(/\s+/)
-      .map((flag) => flag.replace(/^-I/, "")),
-  ];
-  const platform =
-    target === "esp32"
-      ? [
-          "-DESP_PLATFORM",
-          "-DCONFIG_IDF_TARGET_ESP32=1",
-          "-I",
-          join(projectRoot(), "test-sim/moddable/esp-idf"),
-        ]
-      : [];
-  return [
-    "-std=gnu17",
-    "-DINCLUDE_XSPLATFORM=1",
-    '-DXSPLATFORM="lin_xs.h"',
-    "-DXS_ARCHIVE=1",
-    "-DmxStringInfoCacheLength=4",
-    ...platform,
-    // What is not ours is not judged: -isystem.
-    ...system.flatMap((folder) => (folder.startsWith("-") ? [folder] : ["-isystem", folder])),
-  ];
-}
-
-export function cFiles(target: "linux" | "esp32"): string[] {
-  return (target === "esp32" ? ESP32_C_FILES : LINUX_C_FILES).map((name) => join(projectRoot(), name));
-}
-
-/** Our C with every warning an error, for Linux, or for ESP32 against the declarations in `esp-idf/`. */
-export async function checkModdableC(
-  sdk: string,
-  generated: string,
-  target: "linux" | "esp32",
-): Promise<string> {
-  const options = [
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-fsyntax-only",
-    ...(await cArguments(sdk, generated, target)),
-  ];
-  const found = await compilers();
-  if (found.length === 0) return "no C compiler found";
-  let said = "";
-  for (const compiler of found) said += await quiet(compiler, [...options, ...cFiles(target)]);
-  return said;
 }
 
 /**

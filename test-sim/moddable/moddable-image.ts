@@ -16,6 +16,8 @@ const FOLDERS = [
   "firmware/platform/moddable/esp32/sdkconfig",
   "firmware/platform/moddable/lin",
   "firmware/platform/moddable/mac",
+  "firmware/platform/moddable/posix",
+  "firmware/platform/moddable/win",
 ];
 const FILES = ["manifest.json", "firmware/platform/moddable/typings/sdk.d.ts"];
 /** What `coffer device add` writes: here no device's. */
@@ -27,6 +29,12 @@ const IDENTITY = [
   "device.json",
 ];
 const DEVICE = "nobody";
+/** The SDK's rules for Windows are for its own make; those of macOS make the same of modules, up to the link. */
+const WINDOWS_MANIFEST = "windows.json";
+const FOREIGN_RULES = JSON.stringify({
+  include: ["./manifest.json"],
+  build: { MAKE_FRAGMENT: "$(MODDABLE)/tools/mcconfig/make.mac.mk" },
+});
 const NAME = "coffer";
 
 export interface ModdableImage {
@@ -36,7 +44,10 @@ export interface ModdableImage {
   generated: string;
 }
 
-export async function linkImage(sdk: string, platform: "esp32" | "lin" | "mac"): Promise<ModdableImage> {
+export async function linkImage(
+  sdk: string,
+  platform: "esp32" | "lin" | "mac" | "win",
+): Promise<ModdableImage> {
   const work = join(cacheOf(sdk), `image-${platform}`);
   // Its name becomes the image's.
   const sources = join(work, NAME);
@@ -47,7 +58,8 @@ export async function linkImage(sdk: string, platform: "esp32" | "lin" | "mac"):
   await mkdir(join(sources, "certs", DEVICE), { recursive: true });
   for (const name of IDENTITY) await writeFile(join(sources, "certs", DEVICE, name), name);
   const env = { ...moddableEnvironment(sdk), COFFER_DEVICE: DEVICE };
-  const manifest = join(sources, "manifest.json");
+  const manifest = join(sources, platform === "win" ? WINDOWS_MANIFEST : "manifest.json");
+  if (platform === "win") await writeFile(manifest, FOREIGN_RULES);
   // A simulator's kind comes between.
   const kind = platform === "esp32" ? [] : ["mc"];
   const generated = join(out, "tmp", platform, ...kind, "release", NAME);

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 
 import { BOARD_LIMITS } from "../../firmware/core/device-config";
+import { Trouble } from "../../firmware/protocol/trouble";
 import { certificateFixtures } from "../../host-tools/test/certificates";
 import { type RunningPeer, startNetworkPeer } from "../conformance/network-peer";
 import { SessionCache } from "../../relay/session-cache";
@@ -22,13 +23,8 @@ import { BoardBehindRelay, boardMemory } from "./board-behind-relay";
 import { impostors } from "./impostors";
 import { type ModdableImage, linkImage } from "./moddable-image";
 import { RecordProxy } from "./record-proxy";
-import {
-  type ModdableBuild,
-  buildModdable,
-  checkModdableC,
-  checkModdableTypes,
-  moddableSdk,
-} from "./moddable-build";
+import { type ModdableBuild, buildModdable, checkModdableTypes, moddableSdk } from "./moddable-build";
+import { WINDOWS_COMPILER, checkModdableC, installed } from "./moddable-c";
 import { ModdableProgram, type RunOptions } from "./moddable-program";
 
 const BUILD_MS = 600_000; // cold, beside other work
@@ -71,6 +67,14 @@ else
         this.timeout(BUILD_MS);
         assert.equal((await linkImage(sdk, platform)).said, "");
       });
+
+    it("the simulator's image for win links, and our C compiles for it with every warning an error", async function () {
+      this.timeout(BUILD_MS);
+      const { said, generated } = await linkImage(sdk, "win");
+      assert.equal(said, "");
+      if ((await installed(WINDOWS_COMPILER)).length === 0) this.skip();
+      assert.equal(await checkModdableC(sdk, generated, "windows"), "");
+    });
 
     describe("the image for ESP32, without ESP-IDF", function () {
       this.timeout(BUILD_MS);
@@ -335,6 +339,21 @@ else
       } finally {
         await board.close();
       }
+    });
+
+    it("an image without an identity says so, and keeps it for the next one to tell", async () => {
+      const program = await ModdableProgram.start(build, {
+        name: "identity",
+        suite: "identity",
+        identity: peer.identity,
+      });
+      assert.equal(await program.ended, 0, program.lines.join("\n"));
+      assert.match(
+        program.lines[0] ?? "",
+        /^warn this image was built without relay-authority\.der, .*"coffer device add NAME"/,
+      );
+      const kept = readFileSync(join(program.folder, "identity", "flash", "troubles"));
+      assert.deepEqual([...kept], [(1 << Trouble.image) >> 8, (1 << Trouble.image) & 255]);
     });
 
     it("an exception that nobody catches is said, kept in flash, and ends the machine", async () => {

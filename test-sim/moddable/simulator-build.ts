@@ -18,6 +18,7 @@ const FOLDERS = [
   "firmware/core",
   "firmware/platform/moddable",
   "firmware/platform/moddable/lin",
+  "firmware/platform/moddable/posix",
 ];
 const FILES = ["manifest.json", "firmware/platform/moddable/typings/sdk.d.ts"];
 const NAME = "coffer";

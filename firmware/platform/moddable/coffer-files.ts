@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/** The natives of coffer-files.c. A negative number is `-(errno * 8 + kind)`. */
+/** The natives of coffer-files.c and coffer-folders.c. A negative number is `-(errno * 8 + kind)`. */
 
 export const FileMode = { read: 0, update: 1, create: 2 } as const;
 

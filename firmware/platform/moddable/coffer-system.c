@@ -3,6 +3,9 @@
  * Time, randomness, memory counters and reset: what the SDK does not have, or not well enough (its `Time.ticks` is the
  * wall clock on Linux, its random generator starts from rand()).
  */
+#ifdef _WIN32
+	#define _CRT_RAND_S /* declares rand_s, the system's secure generator */
+#endif
 #include "xsAll.h"
 #include "xsmc.h"
 #include "mc.xs.h"
@@ -10,16 +13,19 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 #ifdef ESP_PLATFORM
 	#include "esp_attr.h"
 	#include "esp_random.h"
 	#include "esp_system.h"
 	#include "esp_timer.h"
+	#include <sys/time.h>
+#elif defined(_WIN32)
+	#include <windows.h>
 #else
 	#include <errno.h>
 	#include <sys/random.h>
+	#include <sys/time.h>
 	#include <time.h>
 #endif
 
@@ -36,6 +42,8 @@ void xs_coffer_system_monotonicMs(xsMachine *the)
 {
 #ifdef ESP_PLATFORM
 	xsResult = xsNumber((double)(esp_timer_get_time() / 1000));
+#elif defined(_WIN32)
+	xsResult = xsNumber((double)GetTickCount64());
 #else
 	struct timespec now;
 	if (clock_gettime(CLOCK_MONOTONIC, &now) < 0)
@@ -46,10 +54,19 @@ void xs_coffer_system_monotonicMs(xsMachine *the)
 
 void xs_coffer_system_unixMs(xsMachine *the)
 {
+#ifdef _WIN32
+	/* Hundreds of nanoseconds since 1601. */
+	FILETIME now;
+	uint64_t ticks;
+	GetSystemTimeAsFileTime(&now);
+	ticks = ((uint64_t)now.dwHighDateTime << 32) | now.dwLowDateTime;
+	xsResult = xsNumber((double)(ticks / 10000) - 11644473600000.0);
+#else
 	struct timeval now;
 	if (gettimeofday(&now, NULL) < 0)
 		xsUnknownError("no clock");
 	xsResult = xsNumber((double)now.tv_sec * 1000.0 + (double)(now.tv_usec / 1000));
+#endif
 }
 
 /* (into) */
@@ -60,6 +77,18 @@ void xs_coffer_system_random(xsMachine *the)
 	xsmcGetBufferWritable(xsArg(0), &into, &length);
 #ifdef ESP_PLATFORM
 	esp_fill_random(into, length);
+#elif defined(_WIN32)
+	{
+		xsUnsignedValue done = 0;
+		while (done < length) {
+			unsigned int number;
+			xsUnsignedValue count = (length - done < sizeof(number)) ? length - done : (xsUnsignedValue)sizeof(number);
+			if (rand_s(&number) != 0)
+				xsUnknownError("rand_s failed");
+			memcpy((uint8_t *)into + done, &number, count);
+			done += count;
+		}
+	}
 #elif defined(__APPLE__)
 	{
 		enum { kMost = 256 };

@@ -53,6 +53,7 @@ const WAITING = -1;
 /** The session that can be resumed: the SDK keeps one for all of its connections, and not with whom it was made. */
 interface KnownSession {
   host: string;
+  relayName: string | undefined;
   id: Uint8Array;
   untilMs: number;
 }
@@ -68,7 +69,9 @@ export class ModdableNetwork implements Network {
   connect(options: SecureSocketOptions): SecureSocket {
     const known = this.#known;
     const isUsable =
-      known?.host === options.host && (this.#options.clock.unixMs() ?? Infinity) < known.untilMs;
+      known?.host === options.host &&
+      known.relayName === options.relayName &&
+      (this.#options.clock.unixMs() ?? Infinity) < known.untilMs;
     if (!isUsable) this.#forget();
     return new ModdableSecureSocket(this.#options, options, {
       isKnown: (id) => this.#known !== undefined && this.#known.id.join() === id.join(),
@@ -114,7 +117,8 @@ class ModdableSecureSocket implements SecureSocket {
 
   constructor(own: ModdableNetworkOptions, options: SecureSocketOptions, sessions: Sessions) {
     const { identity, clock, maxFragmentBytes } = own;
-    const { host } = options;
+    const { host, relayName } = options;
+    const name = relayName === undefined ? {} : { relayName };
     this.#options = options;
     this.#timers = own.timers;
     this.#sessions = sessions;
@@ -122,7 +126,7 @@ class ModdableSecureSocket implements SecureSocket {
     this.#guard = new TlsGuard({
       judgeChain: (chain) => {
         const authority = new Uint8Array(identity.relayAuthority);
-        this.#untilMs = judgeRelayChain(chain, { authority, host, unixMs: clock.unixMs() ?? 0 });
+        this.#untilMs = judgeRelayChain(chain, { authority, host, ...name, unixMs: clock.unixMs() ?? 0 });
       },
       isKnownSession: sessions.isKnown,
     });
@@ -157,7 +161,7 @@ class ModdableSecureSocket implements SecureSocket {
   }
 
   #open(address: string, { identity, tcp, maxFragmentBytes }: ModdableNetworkOptions): void {
-    const { host, port } = this.#options;
+    const { host, port, relayName } = this.#options;
     try {
       this.#session = new TlsSession({
         serverName: host,
@@ -165,6 +169,8 @@ class ModdableSecureSocket implements SecureSocket {
         certificate: identity.relayAuthority,
         clientCertificates: [identity.certificate],
         clientKey: identity.key,
+        // The SDK can only compare with a host. What it would check beside that, the guard has.
+        verify: relayName === undefined,
         ...(maxFragmentBytes === undefined ? {} : { tls_max_fragment_length: maxFragmentBytes }),
       });
       this.#session.initiateHandshake();
@@ -257,7 +263,8 @@ class ModdableSecureSocket implements SecureSocket {
     });
     const { sessionId, isResumed } = this.#guard;
     if (!isResumed && sessionId.length > 0) {
-      this.#sessions.keep({ host: this.#options.host, id: sessionId, untilMs: this.#untilMs });
+      const { host, relayName } = this.#options;
+      this.#sessions.keep({ host, relayName, id: sessionId, untilMs: this.#untilMs });
     }
     this.#tellRoom();
   }

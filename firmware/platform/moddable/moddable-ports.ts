@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Ports, Preferences, Watchdog } from "../../core/io";
+import type { Discovery, Ports, Watchdog } from "../../core/io";
 import { LimitedStorage } from "../../core/limited-storage";
 import type { BasePorts } from "./base-ports";
 import type { TcpClass } from "./guarded-tcp";
@@ -19,16 +19,16 @@ export interface ModdablePortsOptions {
   capacityBytes?: number;
   identity: DeviceIdentity;
   tcp: TcpClass;
-  preferences: Preferences;
   resolve?: ModdableNetworkOptions["resolve"];
+  discovery?: Discovery;
   /** Of the hardware; a host has none. */
   watchdog?: Watchdog;
   maxFragmentBytes?: number;
 }
 
 /** Every port on Moddable. What differs between its platforms comes in. */
-export function createModdablePorts(options: ModdablePortsOptions): Ports {
-  const { base, root, medium, capacityBytes, identity, tcp, preferences, resolve, watchdog } = options;
+export function createModdablePorts(options: ModdablePortsOptions): Ports & BasePorts {
+  const { base, root, medium, capacityBytes, identity, tcp, resolve, discovery, watchdog } = options;
   const { maxFragmentBytes } = options;
   const { clock, timers } = base;
   const storage = new ModdableStorage({ root, timers, ...(medium === undefined ? {} : { medium }) });
@@ -37,7 +37,7 @@ export function createModdablePorts(options: ModdablePortsOptions): Ports {
     entropy: new ModdableEntropy(),
     reset: new ModdableReset(),
     ...(watchdog ? { watchdog } : {}),
-    preferences,
+    ...(discovery ? { discovery } : {}),
     memory: new ModdableMemoryMeter(),
     storage: capacityBytes === undefined ? storage : new LimitedStorage({ storage, capacityBytes }),
     crypto: new ModdableCrypto(),

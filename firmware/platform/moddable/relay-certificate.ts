@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * Whether a chain is a relay's: exactly the leaf and the authority that this device was given, the leaf signed by it, in
- * date, valid for the host, and named `coffer:relay:NAME`. The SDK's own check is not enough: it is content when any two
+ * date, valid for the host, and named `coffer:relay:NAME`; of a relay that was found, the name counts and not the host. The SDK's own check is not enough: it is content when any two
  * neighbours of the chain match, so a stranger's certificate in front of a true chain passes.
  *
  * The signature is compared with the one encoding it may have (RFC 8017 8.2.2, by encoding and not by parsing).
@@ -27,6 +27,8 @@ export interface RelayExpectation {
   /** DER. */
   authority: Uint8Array;
   host: string;
+  /** Of a relay that was found. */
+  relayName?: string;
   unixMs: number;
 }
 
@@ -46,19 +48,26 @@ export function judgeRelayChain(chain: readonly Uint8Array[], expected: RelayExp
   return untilMs;
 }
 
-function judgeLeaf(leaf: Uint8Array, { authority, host, unixMs }: RelayExpectation): number {
+function judgeLeaf(leaf: Uint8Array, { authority, host, relayName, unixMs }: RelayExpectation): number {
   const { tbs, algo, sig } = X509.decode(leaf);
   if (algo.toString() !== SHA256_WITH_RSA || !isSigned(tbs, sig, authority)) {
     throw refusal("it is not signed by the authority that this device trusts");
   }
   const { from, to } = X509.decodeTBS(tbs).validity;
   if (!(from <= unixMs && unixMs < to)) throw refusal("it is not valid at this time; is the clock right?");
+  const own = X509.decodeTBS(X509.decode(authority).tbs).validity;
+  if (!(own.from <= unixMs && unixMs < own.to))
+    throw refusal("its authority's is not valid at this time; is the clock right?");
   const names = X509.decodeSAN(leaf) ?? [];
   const uris = names.filter(
     ({ tag, value }) => tag === GeneralName.uri && String(value).toLowerCase().startsWith(URI_START),
   );
-  if (uris.length !== 1 || !isRelay(String(uris[0]?.value))) throw refusal("it does not name a relay");
-  if (!names.some(({ tag, value }) => isHost(tag, value, host))) throw refusal(`it is not valid for ${host}`);
+  const uri = String(uris[0]?.value);
+  if (uris.length !== 1 || !isRelay(uri)) throw refusal("it does not name a relay");
+  if (relayName !== undefined) {
+    if (uri !== RELAY_START + relayName) throw refusal(`it is not the relay ${relayName}'s`);
+  } else if (!names.some(({ tag, value }) => isHost(tag, value, host)))
+    throw refusal(`it is not valid for ${host}`);
   return to;
 }
 

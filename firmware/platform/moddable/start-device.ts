@@ -3,7 +3,7 @@
 import Resource from "Resource";
 import { BOARD_LIMITS, type DeviceLimits } from "../../core/device-config";
 import { Device } from "../../core/device";
-import type { Preferences, Watchdog } from "../../core/io";
+import type { Discovery, Watchdog } from "../../core/io";
 import { messageOf } from "../../core/refusal";
 import { installAbortHook } from "./abort-hook";
 import type { BasePorts } from "./base-ports";
@@ -23,7 +23,7 @@ export interface StartOptions {
   tcp: TcpClass;
   /** Where names have addresses. */
   resolve?: ModdableNetworkOptions["resolve"];
-  preferences: Preferences;
+  discovery: Discovery;
   /** Of the hardware; a host has none. */
   watchdog?: Watchdog;
   /** "esp32" or "simulator". */
@@ -35,7 +35,8 @@ export interface StartOptions {
 /** What `coffer device add` writes into the folder that the image takes its resources from. */
 interface Settings {
   name: string;
-  relay: { host: string; port: number };
+  /** Absent: the device looks for one. */
+  relay?: { host: string; port: number };
   pairingSecret: string;
 }
 
@@ -43,28 +44,37 @@ const FILES = ["relay-authority.der", "device.der", "device-key.der", "device.js
 /** Asked of the relay, so that a record of TLS and its copy fit beside everything else. */
 const MAX_FRAGMENT_BYTES = 4096;
 
+/** Says so, and keeps it for whoever asks the next image. A platform asks first of all: there is nothing to connect for. */
+export function lacksIdentity({ log, troubles }: BasePorts): boolean {
+  const missing = FILES.filter((name) => !Resource.exists(name));
+  if (missing.length === 0) return false;
+  troubles.note("image");
+  log.write(
+    "warn",
+    `this image was built without ${missing.join(", ")}: run "coffer device add NAME" and build again`,
+  );
+  return true;
+}
+
 /** Undefined, and a line that says why, when the image holds no identity. */
 export function startDevice(options: StartOptions): Device | undefined {
-  const missing = FILES.filter((name) => !Resource.exists(name));
-  if (missing.length > 0) {
-    trace(
-      `coffer: this image was built without ${missing.join(", ")}: run "coffer device add NAME" and build again\n`,
-    );
-    return undefined;
-  }
+  const { base } = options;
+  if (lacksIdentity(base)) return undefined;
   try {
     return assemble(options);
   } catch (error) {
     // Restarting would not help: files of the image that make no sense stay as they are.
-    trace(
-      `coffer: this image cannot run (${messageOf(error)}): make its files anew with "coffer device add NAME" and build again\n`,
+    base.troubles.note("image");
+    base.log.write(
+      "warn",
+      `this image cannot run (${messageOf(error)}): make its files anew with "coffer device add NAME" and build again`,
     );
     return undefined;
   }
 }
 
 function assemble(options: StartOptions): Device {
-  const { base, root, medium, capacityBytes, tcp, resolve, preferences, watchdog } = options;
+  const { base, root, medium, capacityBytes, tcp, resolve, discovery, watchdog } = options;
   const { host, firmwareVersion, limits } = options;
   const settings = JSON.parse(String.fromArrayBuffer(resource("device.json"))) as Settings;
   const { name, relay, pairingSecret } = settings;
@@ -75,7 +85,7 @@ function assemble(options: StartOptions): Device {
     ...(capacityBytes === undefined ? {} : { capacityBytes }),
     tcp,
     ...(resolve === undefined ? {} : { resolve }),
-    preferences,
+    discovery,
     ...(watchdog ? { watchdog } : {}),
     identity: {
       relayAuthority: resource("relay-authority.der"),
@@ -87,7 +97,7 @@ function assemble(options: StartOptions): Device {
   installAbortHook(ports);
   const config = {
     name,
-    relay,
+    ...(relay ? { relay } : {}),
     firmwareVersion,
     pairings: [bytesOf(pairingSecret)],
     limits: limits ?? BOARD_LIMITS,

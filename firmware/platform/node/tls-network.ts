@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /**
  * The network port over node:tls: mutual TLS to a relay. Trusted is the relay authority alone; the certificate must be
- * valid for the host and name a relay in its URI SAN; revoked ones are refused when there is a list.
+ * valid for the host and name a relay in its URI SAN (of a relay that was found: that relay); revoked ones are refused when there is a list.
  */
 import { isIP } from "node:net";
 import { checkServerIdentity, connect } from "node:tls";
@@ -27,7 +27,7 @@ const LEAST_ROOM_BYTES = 128 * 1024;
 const PIECE_BYTES = 64 * 1024;
 const MAX_SPARE_PIECES = 8;
 const INCOMING_BYTES = 64 * 1024;
-const RELAY_NAME = /(?:^|, )URI:coffer:relay:[a-z0-9-]{1,32}(?:,|$)/;
+const RELAY_NAME = /(?:^|, )URI:coffer:relay:([a-z0-9-]{1,32})(?:,|$)/;
 
 export class TlsNetwork implements Network {
   readonly #identity: TlsIdentity;
@@ -64,7 +64,7 @@ class TlsSecureSocket implements SecureSocket {
 
   constructor(identity: TlsIdentity, options: SecureSocketOptions) {
     this.#options = options;
-    const { host, port } = options;
+    const { host, port, relayName } = options;
     // One buffer for all that comes, read by the owner in place: a buffer for each piece is what most garbage was made of.
     const onread: OnReadOpts = { buffer: this.#incoming, callback: (count) => this.#take(count) };
     const settings: ConnectionOptions & { onread: OnReadOpts } = {
@@ -78,7 +78,7 @@ class TlsSecureSocket implements SecureSocket {
       ...(identity.crlPem === undefined ? {} : { crl: identity.crlPem }),
       minVersion: "TLSv1.2",
       rejectUnauthorized: true,
-      checkServerIdentity: (_, certificate) => judge(host, certificate),
+      checkServerIdentity: (_, certificate) => judge(host, relayName, certificate),
     };
     const socket = connect(settings);
     this.#socket = socket;
@@ -222,11 +222,12 @@ class TlsSecureSocket implements SecureSocket {
   }
 }
 
-/** Valid for the host, and a relay: a device's or client's certificate is neither, whoever signed it. */
-function judge(host: string, certificate: PeerCertificate): Error | undefined {
-  const names = certificate.subjectaltname ?? "";
-  if (!RELAY_NAME.test(names)) return new Error("the certificate does not name a relay");
-  return checkServerIdentity(host, certificate);
+/** Valid for the host or of the name, and a relay: a device's or client's certificate is neither, whoever signed it. */
+function judge(host: string, relayName: string | undefined, certificate: PeerCertificate): Error | undefined {
+  const [, name] = RELAY_NAME.exec(certificate.subjectaltname ?? "") ?? [];
+  if (name === undefined) return new Error("the certificate does not name a relay");
+  if (relayName === undefined) return checkServerIdentity(host, certificate);
+  return name === relayName ? undefined : new Error(`${host} is not the relay ${relayName}`);
 }
 
 const UNREACHABLE = [

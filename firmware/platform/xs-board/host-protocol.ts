@@ -37,7 +37,7 @@ export const HostOp = {
   hmacSha256: 43, // [key length, key, message] bytes
   seal: 44, // [key, nonce, additional length, additional, plaintext] bytes
   open: 45, // [key, nonce, additional length, additional, sealed] bytes, or refused with "tag"
-  connect: 50, // [socket, port, host]
+  connect: 50, // [socket, port, length of host, host, name of the relay if it was found]
   readSocket: 51, // [socket, count] bytes
   writeSocket: 52, // [socket, bytes]
   closeSocket: 53, // [socket]

@@ -34,7 +34,9 @@ export class XsNetwork implements Network {
     const id = ++this.#count;
     const socket = new XsSecureSocket(this.#link, id, options, () => this.#sockets.delete(id));
     this.#sockets.set(id, socket);
-    this.#link.start(HostOp.connect).u32(id).u32(options.port).ascii(options.host).call();
+    const { host, port, relayName = "" } = options;
+    const request = this.#link.start(HostOp.connect).u32(id).u32(port).u32(host.length).ascii(host);
+    request.ascii(relayName).call();
     return socket;
   }
 }

@@ -25,6 +25,7 @@ import {
   putReady,
   verbs,
 } from "../../../firmware/protocol/verbs";
+import type { TroubleEntry } from "../../../firmware/protocol/trouble";
 import type { DeviceHealth, LogLine, Verb } from "../../../firmware/protocol/verbs";
 import { nodeCrypto } from "../node-crypto";
 
@@ -68,6 +69,7 @@ export class MemoryStore {
     freeBytes: 0,
     leastFreeBytes: 0,
   };
+  troubles: TroubleEntry[] = [];
   /** Asked before each request. */
   refuse: (verb: string) => { code: number; text: string } | undefined = () => undefined;
 
@@ -136,6 +138,9 @@ export class MemoryDevice {
         return;
       case "health":
         this.#answer(verbs.health, request, store.health);
+        return;
+      case "troubles":
+        this.#answer(verbs.troubles, request, { troubles: store.troubles });
         return;
       case "deviceLog": {
         const { from } = value as { from: number };

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type DeviceLimits } from "../../../firmware/core/device-config";
 import { runNode } from "../../../firmware/platform/node/main";
 import { runRelay } from "../../../relay/main";
+import type { CertifiedKey } from "../../certs/certificate";
 import { makeRevocationList } from "../../certs/revocation-list";
 import type { RelayAddress } from "../relay-tls";
 import { testCertificates, testLeaf } from "./test-identities";
@@ -19,13 +20,18 @@ export class RealRelay {
   #metricsPort = 0;
   #abort = new AbortController();
   #running: Promise<void> = Promise.resolve();
+  /** Where it answers broadcasts; undefined: nowhere. */
+  #discoveryPort: number | undefined;
 
-  static async start(): Promise<RealRelay> {
+  /** `leaf`: its certificate, if it is not one for this computer. */
+  static async start(options: { discoveryPort?: number; leaf?: CertifiedKey } = {}): Promise<RealRelay> {
     const relay = new RealRelay();
+    relay.#discoveryPort = options.discoveryPort;
     const certificates = await testCertificates();
+    const leaf = options.leaf ?? certificates.relay;
     const texts = {
-      certificate: certificates.relay.certificate,
-      key: certificates.relay.key,
+      certificate: leaf.certificate,
+      key: leaf.key,
       relayAuthority: certificates.relayAuthority.certificate,
       deviceAuthority: certificates.deviceAuthority.certificate,
       deviceCrl: await makeRevocationList(certificates.deviceAuthority, new Date()),
@@ -53,6 +59,7 @@ export class RealRelay {
         log: (line) => this.log.push(line),
         signal: this.#abort.signal,
         metrics: { host: "127.0.0.1", port: 0 },
+        ...(this.#discoveryPort === undefined ? {} : { discovery: true, discoveryPort: this.#discoveryPort }),
         onListening: ({ port, metricsPort = 0 }) => {
           this.address = { host: "127.0.0.1", port };
           this.#metricsPort = metricsPort;

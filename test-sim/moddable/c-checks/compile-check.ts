@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 import { projectRoot } from "../../project-root";
-import { cArguments } from "../moddable-build";
+import { cArguments } from "../moddable-c";
 
 const CHECKS = {
   gcm: { own: "coffer-gcm.c", sdk: "fips197.c", standIn: "esp-aes-stand-in.c" },

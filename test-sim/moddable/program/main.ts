@@ -3,7 +3,7 @@
 import { Device } from "../../../firmware/core/device";
 import type { Ports } from "../../../firmware/core/io";
 import { installAbortHook } from "../../../firmware/platform/moddable/abort-hook";
-import { createBasePorts } from "../../../firmware/platform/moddable/base-ports";
+import { type BasePorts, createBasePorts } from "../../../firmware/platform/moddable/base-ports";
 import { FileMode, NativeFile, createDirectory } from "../../../firmware/platform/moddable/coffer-files";
 import {
   MEMORY_COUNTERS,
@@ -11,15 +11,19 @@ import {
   monotonicMs,
   readMemory,
 } from "../../../firmware/platform/moddable/coffer-system";
+import { ModdableEntropy } from "../../../firmware/platform/moddable/moddable-system";
 import { FolderPreferences } from "../../../firmware/platform/moddable/folder-preferences";
 import CofferTcp from "../../../firmware/platform/moddable/lin/coffer-tcp";
+import { ModdableDiscovery } from "../../../firmware/platform/moddable/moddable-discovery";
 import { createModdablePorts } from "../../../firmware/platform/moddable/moddable-ports";
 import { cryptoCases } from "../../conformance/crypto-cases";
 import { networkCases } from "../../conformance/network-cases";
 import { storageCases } from "../../conformance/storage-cases";
 import { systemCases } from "../../conformance/system-cases";
 import { runProtocolChecks } from "../../protocol/protocol-checks";
+import { lacksIdentity } from "../../../firmware/platform/moddable/start-device";
 import { argument, exit, print } from "./coffer-cli-host";
+import { DNSSD, LoopbackUdp } from "./loopback-udp";
 import { mediumCases } from "./medium-checks";
 import type { ProgramConfig } from "./program-config";
 import { openCard, startUpload, storeCases } from "./store-checks";
@@ -35,10 +39,10 @@ function readFile(path: string): ArrayBuffer {
 
 const config = JSON.parse(String.fromArrayBuffer(readFile(argument(0) ?? ""))) as ProgramConfig;
 
-function portsIn(name: string): Ports {
-  const { identity, folder, device, host } = config;
-  const base = createBasePorts(print);
+function portsIn(name: string): Ports & BasePorts {
+  const { identity, folder, device, host, discovery } = config;
   createDirectory(`${folder}/${name}`);
+  const base = createBasePorts(print, new FolderPreferences(`${folder}/${name}/flash`));
   return createModdablePorts({
     base,
     root: `${folder}/${name}/card`,
@@ -54,7 +58,18 @@ function portsIn(name: string): Ports {
         done(name === host ? "127.0.0.1" : undefined);
       });
     },
-    preferences: new FolderPreferences(`${folder}/${name}/flash`),
+    ...(discovery
+      ? {
+          discovery: new ModdableDiscovery({
+            udp: LoopbackUdp.to(discovery.mdnsPort),
+            dnssd: DNSSD,
+            targets: ["127.0.0.1"],
+            port: discovery.port,
+            entropy: new ModdableEntropy(),
+            timers: base.timers,
+          }),
+        }
+      : {}),
     ...(device?.maxFragmentBytes === undefined ? {} : { maxFragmentBytes: device.maxFragmentBytes }),
   });
 }
@@ -157,13 +172,33 @@ async function connections(serverPorts: number[], host = "127.0.0.1", listens = 
   }
 }
 
+/** Tells what is found; what is not has `timeoutMs` to come. */
+async function find(timeoutMs: number): Promise<void> {
+  const { discovery } = portsIn("discovery");
+  await new Promise<void>((resolve) => {
+    discovery?.find({
+      timeoutMs,
+      onFound({ host, port, name }) {
+        print(`found ${host}:${port} ${name}`);
+      },
+      onDone: resolve,
+    });
+  });
+}
+
 function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
   const ports = portsIn("device");
   const { name, relay, limits, pairingSecret, failAfterMs } = device;
   installAbortHook(ports);
   new Device({
     ...ports,
-    config: { name, relay, limits, firmwareVersion: "0.1.0", pairings: [Uint8Array.fromHex(pairingSecret)] },
+    config: {
+      name,
+      ...(relay ? { relay } : {}),
+      limits,
+      firmwareVersion: "0.1.0",
+      pairings: [Uint8Array.fromHex(pairingSecret)],
+    },
     host: "simulator",
     onState(state) {
       print(`state ${state}`);
@@ -181,7 +216,7 @@ function runDevice(device: NonNullable<ProgramConfig["device"]>): void {
 }
 
 async function run(): Promise<void> {
-  const { suite, vectors, fuzzRounds, ports: serverPorts, sizeBytes, device } = config;
+  const { suite, vectors, fuzzRounds, ports: serverPorts, sizeBytes, device, discovery } = config;
   if (suite === "storage")
     await runCases(
       storageCases.map(({ name, run: one }) => ({ name, run: (ports: Ports) => one(ports.storage) })),
@@ -199,6 +234,9 @@ async function run(): Promise<void> {
     runProtocolChecks(vectors, crypto, report, fuzzRounds === undefined ? {} : { fuzzRounds });
   } else if (suite === "connections") await connections(serverPorts ?? [], config.host, config.listens);
   else if (suite === "throughput") await throughput(sizeBytes ?? 0);
+  else if (suite === "discovery") await find(discovery?.timeoutMs ?? 0);
+  else if (suite === "identity")
+    report("an image without files says so", lacksIdentity(portsIn("identity")) ? undefined : "it has some");
   else if (suite === "device" && device) {
     runDevice(device);
     return;

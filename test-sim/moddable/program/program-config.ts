@@ -15,6 +15,8 @@ export interface ProgramConfig {
     | "medium"
     | "connections"
     | "throughput"
+    | "discovery"
+    | "identity"
     | "device";
   /** A folder that exists and is empty. */
   folder: string;
@@ -31,9 +33,12 @@ export interface ProgramConfig {
   listens?: boolean;
   /** throughput: bytes stored and read again. */
   sizeBytes?: number;
+  /** Ports of 127.0.0.1, in the place of the broadcast and of the multicast group; and how long to look. */
+  discovery?: { port: number; mdnsPort: number; timeoutMs: number };
   device?: {
     name: string;
-    relay: { host: string; port: number };
+    /** Absent: by discovery. */
+    relay?: { host: string; port: number };
     pairingSecret: string;
     limits: DeviceLimits;
     maxFragmentBytes?: number;

@@ -371,6 +371,28 @@ message(
     u64("leastFreeBytes", 65_536),
   ],
 );
+message("troubles request", "troubles.request", {}, []);
+message(
+  "troubles of a device that had a wrong password, and whose relay was away",
+  "troubles.answer",
+  {
+    troubles: [
+      { code: 1, wasEarlier: true, count: 0, lastSeconds: 0 },
+      { code: 5, wasEarlier: false, count: 258, lastSeconds: 65_537 },
+    ],
+  },
+  [
+    u16("troubles", 2),
+    u8("code", 1),
+    u8("wasEarlier", 1),
+    u16("count", 0),
+    u32("lastSeconds", 0),
+    u8("code", 5),
+    u8("wasEarlier", 0),
+    u16("count", 258),
+    u32("lastSeconds", 65_537),
+  ],
+);
 message("failure: card full", "failure", { code: 4, text: "the card is full" }, [
   u16("code", 4),
   ...text("text", "the card is full"),
@@ -485,6 +507,7 @@ const messages: MessageVectors = {
       bytes: "00".repeat(15) + "0001" + "1b" + "00".repeat(16),
       error: "text",
     },
+    { name: "17 troubles", codec: "troubles.answer", bytes: "0011" + "00".repeat(17 * 8), error: "range" },
     { name: "a flag of 2", codec: "put.answer", bytes: "02", error: "range" },
     { name: "a number of 2^53", codec: "putReady", bytes: "0020000000000000", error: "range" },
     { name: "one byte too many", codec: "link.close", bytes: "000300", error: "long" },

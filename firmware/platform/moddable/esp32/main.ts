@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 /** The device on ESP32: the card, Wi-Fi, the clock, and then the device itself. */
 import TCP from "embedded:io/socket/tcp";
+import UDP from "embedded:io/socket/udp";
+import DNSSD from "embedded:network/dnssd";
 import WiFi from "embedded:network/interface/wifi";
 import config from "mc/config";
 import { createBasePorts } from "../base-ports";
+import type { UdpClass } from "../filtered-udp";
 import type { TcpClass } from "../guarded-tcp";
-import { ModdableWatchdog } from "../moddable-system";
-import { startDevice } from "../start-device";
+import { type DnssdClass, ModdableDiscovery } from "../moddable-discovery";
+import { ModdableEntropy, ModdableWatchdog } from "../moddable-system";
+import { lacksIdentity, startDevice } from "../start-device";
 import { cardBusOf, textOf } from "./board-config";
 import { SdmmcDriver } from "./coffer-card";
 import { setPowerSave } from "./coffer-radio";
@@ -19,14 +23,17 @@ import { wifiCredentials } from "./wifi-credentials";
 import { type WifiClass, WifiKeeper } from "./wifi-keeper";
 
 const MOUNT_POINT = "/sd";
+/** Of the network that the board is in; a router passes it to no other. */
+const BROADCAST = ["255.255.255.255"];
 const settings = config as Readonly<Record<string, unknown>>;
 
 function start(): void {
   const base = createBasePorts((line) => {
     trace(`${line}\n`);
-  });
-  const { clock, timers, log } = base;
-  const preferences = new FlashPreferences();
+  }, new FlashPreferences());
+  const { clock, timers, log, preferences, troubles } = base;
+  // At once, and not when there is a network: whoever has just flashed it is looking now.
+  if (lacksIdentity(base)) return;
   const formatSerial = textOf(settings, "formatCard");
   const medium = new SdCard({
     driver: new SdmmcDriver(),
@@ -44,6 +51,7 @@ function start(): void {
   if (password !== undefined) built.password = password;
   const credentials = wifiCredentials(built, preferences);
   if (!credentials) {
+    troubles.note("wifiUnknown");
     log.write("warn", "Wi-Fi: none is known; build with mcconfig ... ssid=NAME password=SECRET");
     return;
   }
@@ -58,6 +66,9 @@ function start(): void {
     clock,
     timers,
     log,
+    onTrouble: (name) => {
+      troubles.note(name);
+    },
     onReady: () => {
       attempt(() => {
         startDevice({
@@ -66,7 +77,13 @@ function start(): void {
           medium,
           tcp: wakingTcp(TCP as unknown as TcpClass, power),
           resolve,
-          preferences,
+          discovery: new ModdableDiscovery({
+            udp: UDP as unknown as UdpClass,
+            dnssd: DNSSD as unknown as DnssdClass,
+            targets: BROADCAST,
+            entropy: new ModdableEntropy(),
+            timers,
+          }),
           watchdog: new ModdableWatchdog(),
           host: "esp32",
           firmwareVersion: String(settings.firmwareVersion),

@@ -32,6 +32,8 @@ export interface WifiKeeperOptions {
   clock: Clock;
   timers: Timers;
   log: Log;
+  /** Each time that there is no connection, or no time before it was known. */
+  onTrouble(name: "wifi" | "clock"): void;
   onReady(): void;
 }
 
@@ -94,7 +96,8 @@ export class WifiKeeper {
   }
 
   #retry(): void {
-    const { log, credentials } = this.#options;
+    const { log, credentials, onTrouble } = this.#options;
+    onTrouble("wifi");
     if (this.#failures === 0 || this.#isOnline)
       log.write("warn", `Wi-Fi: no connection to ${credentials.ssid}; is the password right, is it 2.4 GHz?`);
     this.#isOnline = false;
@@ -121,7 +124,7 @@ export class WifiKeeper {
   #askTime(): void {
     if (this.#isAsking) return;
     this.#isAsking = true;
-    const { timers, log, askTime } = this.#options;
+    const { timers, log, askTime, onTrouble } = this.#options;
     const again = (ms: number): void => {
       timers.set(ms, () => {
         this.#isAsking = false;
@@ -130,7 +133,10 @@ export class WifiKeeper {
     };
     try {
       askTime((isSet) => {
-        if (!isSet && !this.#isReady) log.write("warn", "clock: no time server answers; trying again");
+        if (!isSet && !this.#isReady) {
+          onTrouble("clock");
+          log.write("warn", "clock: no time server answers; trying again");
+        }
         this.#settle();
         again(isSet ? TIME_AGAIN_MS : TIME_RETRY_MS);
       });

@@ -62,6 +62,7 @@ declare module "ssl/session" {
       certificate: ArrayBuffer;
       clientCertificates: ArrayBuffer[];
       clientKey: ArrayBuffer;
+      verify?: boolean;
       tls_max_fragment_length?: number;
     });
     /** What `handshake` does next; -1: takes a record. */
