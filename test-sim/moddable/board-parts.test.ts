@@ -358,6 +358,10 @@ describe("a board's Wi-Fi", () => {
     clock.pass(24 * 60 * 60 * 1000);
     answer(false);
     assert.equal(troubles.length, 5, "a clock that is set goes on");
+    clock.pass(10 * 60_000 - 1);
+    assert.equal(questions.length, 0);
+    clock.pass(1);
+    assert.equal(questions.length, 1, "and is asked for every ten minutes until somebody answers");
   });
 
   it("connects again after every loss, with pauses that grow to half a minute", () => {

@@ -26,6 +26,8 @@ export interface StartOptions {
   discovery: Discovery;
   /** Of the hardware; a host has none. */
   watchdog?: Watchdog;
+  /** Each time that the relay has been reached. */
+  onOnline?(): void;
   /** "esp32" or "simulator". */
   host: string;
   firmwareVersion: string;
@@ -102,7 +104,14 @@ function assemble(options: StartOptions): Device {
     pairings: [bytesOf(pairingSecret)],
     limits: limits ?? BOARD_LIMITS,
   };
-  return new Device({ ...ports, config, host });
+  return new Device({
+    ...ports,
+    config,
+    host,
+    onState: (state) => {
+      if (state === "online") options.onOnline?.();
+    },
+  });
 }
 
 /** A copy: TLS keeps it, and what is in flash cannot be passed on everywhere. */

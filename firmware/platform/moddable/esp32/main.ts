@@ -15,10 +15,11 @@ import { cardBusOf, textOf } from "./board-config";
 import { SdmmcDriver } from "./coffer-card";
 import { setPowerSave } from "./coffer-radio";
 import { FlashPreferences } from "./flash-preferences";
+import { KnownTime } from "./known-time";
 import { resolve } from "./name-server";
 import { RadioPower, wakingTcp } from "./radio-power";
 import { SdCard } from "./sd-card";
-import { askTime } from "./time-server";
+import { askServer, setClock } from "./time-server";
 import { wifiCredentials } from "./wifi-credentials";
 import { type WifiClass, WifiKeeper } from "./wifi-keeper";
 
@@ -57,11 +58,20 @@ function start(): void {
   }
   const power = new RadioPower({ setPowerSave, clock, timers });
   const timeServer = textOf(settings, "sntp") ?? "pool.ntp.org";
+  const time = new KnownTime({
+    askServer: (done) => {
+      askServer(timeServer, done);
+    },
+    setClock,
+    clock,
+    preferences,
+    log,
+  });
   new WifiKeeper({
     credentials,
     Wifi: WiFi as unknown as WifiClass,
     askTime: (done) => {
-      askTime(timeServer, done);
+      time.ask(done);
     },
     clock,
     timers,
@@ -85,6 +95,9 @@ function start(): void {
             timers,
           }),
           watchdog: new ModdableWatchdog(),
+          onOnline: () => {
+            time.confirm();
+          },
           host: "esp32",
           firmwareVersion: String(settings.firmwareVersion),
         });

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
-/** The clock of a board, from a time server (SNTP). */
+/** The time, from a time server (SNTP), and the clock of a board. */
 import SNTP from "sntp";
 import Time from "time";
 
-/** One question; the SDK repeats it a few times itself. */
-export function askTime(host: string, done: (isSet: boolean) => void): void {
+/** One question; the SDK repeats it a few times itself. `done` without a time when nobody answers. */
+export function askServer(host: string, done: (unixMs?: number) => void): void {
   new SNTP({ host }, (message, value) => {
-    if (message === SNTP.time) {
-      Time.set(Number(value));
-      done(true);
-    } else if (message === SNTP.error) done(false);
+    if (message === SNTP.time) done(Number(value) * 1000);
+    else if (message === SNTP.error) done();
     // Nothing: it closes itself, and is not to try another server.
     return undefined;
   });
+}
+
+export function setClock(unixMs: number): void {
+  Time.set(Math.floor(unixMs / 1000));
 }

@@ -27,8 +27,8 @@ export type WifiClass = new (options: { onChanged(): void }) => WifiStation;
 export interface WifiKeeperOptions {
   credentials: WifiCredentials;
   Wifi: WifiClass;
-  /** Asks once for the time and sets the clock; calls back in any case, not inside this call. */
-  askTime(done: (isSet: boolean) => void): void;
+  /** Asks once for the time and sets the clock; calls back in any case, not inside this call. No answer, and it may be set. */
+  askTime(done: (isAnswered: boolean) => void): void;
   clock: Clock;
   timers: Timers;
   log: Log;
@@ -42,6 +42,8 @@ const CONNECTED = 500;
 const PATIENCE_MS = 30_000;
 const LONGEST_PAUSE_MS = 30_000;
 const TIME_RETRY_MS = 5_000;
+/** While the device works with what it knew before. */
+const TIME_CALM_RETRY_MS = 10 * 60_000;
 const TIME_AGAIN_MS = 24 * 60 * 60 * 1000;
 
 export class WifiKeeper {
@@ -132,13 +134,13 @@ export class WifiKeeper {
       });
     };
     try {
-      askTime((isSet) => {
-        if (!isSet && !this.#isReady) {
+      askTime((isAnswered) => {
+        if (!isAnswered && !this.#isReady) {
           onTrouble("clock");
           log.write("warn", "clock: no time server answers; trying again");
         }
         this.#settle();
-        again(isSet ? TIME_AGAIN_MS : TIME_RETRY_MS);
+        again(isAnswered ? TIME_AGAIN_MS : this.#isReady ? TIME_CALM_RETRY_MS : TIME_RETRY_MS);
       });
     } catch (error) {
       log.write("warn", `clock: ${String(error)}`);
