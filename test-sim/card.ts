@@ -54,7 +54,7 @@ export class SimCard implements Storage {
   #usedClusters: number;
   #lostClusters = 0;
   #cutAtWrite = Infinity;
-  #failures = new Map<number, "io" | "readOnly" | "full">();
+  #failures = new Map<number, "io" | "readOnly" | "full" | "unformatted">();
 
   constructor(options: SimCardOptions = {}) {
     const { seed = 1, capacityBytes = 4 * 2 ** 30, clusterBytes = 32 * 1024, defer = setImmediate } = options;
@@ -82,7 +82,7 @@ export class SimCard implements Storage {
   }
 
   /** The n-th operation from now on fails, and changes nothing. */
-  failAtOperation(n: number, code: "io" | "readOnly" | "full" = "io"): void {
+  failAtOperation(n: number, code: "io" | "readOnly" | "full" | "unformatted" = "io"): void {
     this.#failures.set(this.operations + n, code);
   }
 

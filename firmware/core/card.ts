@@ -46,6 +46,10 @@ const REFUSALS: Record<number, [code: number, text: string]> = {
     FailureCode.cardFailed,
     "the card's coffer folder holds other files; empty it or use another card",
   ],
+  [CardState.unformatted]: [
+    FailureCode.cardFailed,
+    "the card is not formatted with FAT32, and is left as it is; see the device's log",
+  ],
   [CardState.failed]: [FailureCode.cardFailed, "the card cannot be read; see the device's log"],
   [CardState.readOnly]: [FailureCode.readOnly, "the card is write-protected and was never used by Coffer"],
 };
@@ -288,9 +292,11 @@ export class Card {
         ? CardState.none
         : code === "readOnly"
           ? CardState.readOnly
-          : isVersion
-            ? CardState.foreign
-            : CardState.failed;
+          : code === "unformatted"
+            ? CardState.unformatted
+            : isVersion
+              ? CardState.foreign
+              : CardState.failed;
     this.settle(state, messageOf(error));
   }
 

@@ -73,8 +73,8 @@ export interface MemoryMeter {
 
 // ---------------------------------------------------------------- storage
 
-/** `io` covers everything the medium answers that is none of the others. */
-export type StorageErrorCode = "notFound" | "exists" | "full" | "readOnly" | "noCard" | "io";
+/** `unformatted`: no file system that the device knows. `io` covers everything that is none of the others. */
+export type StorageErrorCode = "notFound" | "exists" | "full" | "readOnly" | "noCard" | "unformatted" | "io";
 
 export class StorageError extends Error {
   /** A field and not an assignment: on a device the prototypes of the engine are read-only. */

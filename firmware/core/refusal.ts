@@ -21,6 +21,7 @@ const STORAGE_CODES = {
   full: FailureCode.cardFull,
   readOnly: FailureCode.readOnly,
   noCard: FailureCode.noCard,
+  unformatted: FailureCode.cardFailed,
   io: FailureCode.cardFailed,
 } as const;
 

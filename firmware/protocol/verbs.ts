@@ -27,7 +27,16 @@ import type { TroubleEntry } from "./trouble";
 const id = fixed(HASH_BYTES);
 
 /** `worn`: its writes fail, and it can still be read. */
-export const CardState = { ok: 0, none: 1, full: 2, readOnly: 3, failed: 4, foreign: 5, worn: 6 } as const;
+export const CardState = {
+  ok: 0,
+  none: 1,
+  full: 2,
+  readOnly: 3,
+  failed: 4,
+  foreign: 5,
+  worn: 6,
+  unformatted: 7,
+} as const;
 
 export interface DeviceStatus {
   device: string;

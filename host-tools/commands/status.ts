@@ -161,6 +161,11 @@ const cardProblems: Partial<
     "cannot write to its card any more, which is at the end of its life or fails; it can still be read",
     "Put in another card: `coffer verify` tells what is missing then, and `coffer repair --device NAME,OTHER` brings it from another device, or `coffer push` from this computer. Until then pull what is only there.",
   ],
+  unformatted: [
+    "cardFailed",
+    "has a card that is not formatted with FAT32, and leaves it as it is",
+    "Format it with FAT32 on a computer. A board can do it itself: `coffer device log NAME` names the card's number, docs/board.md the way.",
+  ],
   foreign: [
     "cardFailed",
     "leaves its card alone, because Coffer's folder on it holds files of somebody else",

@@ -237,6 +237,18 @@ describe("card", () => {
     assert.equal(bench.blobs.has(sha256(partial)), false);
   });
 
+  it("is left alone when it has another file system, says so, and is looked at again", () => {
+    const bench = new StoreBench();
+    const { writes } = bench.simCard;
+    bench.simCard.failAtOperation(1, "unformatted");
+    bench.reboot();
+    assert.equal(bench.card.state, CardState.unformatted);
+    throwsRefusal(() => bench.blobs, FailureCode.cardFailed);
+    assert.equal(bench.simCard.writes, writes);
+    bench.turns.advance(10_000);
+    assert.equal(bench.card.state, CardState.ok);
+  });
+
   it("is left alone when it holds somebody else's files, and used once they are gone", () => {
     const simCard = new SimCard();
     simCard.createDirectory("holiday");

@@ -141,7 +141,7 @@ describe("the SD card of a board", () => {
 
   it("is never formatted unasked, and told about once, with its number", () => {
     const { card, driver, clock, log } = parts("exfat");
-    assert.equal(refusal(card).code, "io");
+    assert.equal(refusal(card).code, "unformatted");
     clock.pass(10_000);
     refusal(card);
     assert.equal(driver.formats, 0);

@@ -7,7 +7,13 @@
  * built for this very card (`formatCard=SERIAL`) formats it, and once: the board keeps the number, so that a file system
  * which breaks later is never taken for a card that waits to be formatted. A card that mounts is never formatted.
  */
-import { type Clock, type Log, type Preferences, StorageError } from "../../../core/io";
+import {
+  type Clock,
+  type Log,
+  type Preferences,
+  StorageError,
+  type StorageErrorCode,
+} from "../../../core/io";
 import type { StorageMedium } from "../storage-medium";
 import { CARD_FACTS, type CardBus, type CardDriver, CardFact, CardFailure } from "./card-driver";
 
@@ -90,13 +96,17 @@ export class SdCard implements StorageMedium {
     const what = contentOf(sector);
     if (formatSerial?.toLowerCase() === serial) {
       if (this.#wasFormatted(serial))
-        return this.#fail(`card ${serial} was formatted before and has ${what} now: left alone`);
+        return this.#fail(
+          `card ${serial} was formatted before and has ${what} now: left alone`,
+          "unformatted",
+        );
       return this.#format(serial);
     }
     if (what === DAMAGED_FAT)
       return this.#fail(`card ${serial} has a FAT that cannot be mounted: check it on a computer`);
     return this.#fail(
       `card ${serial} has ${what}, not FAT32. To erase it, build with formatCard=${serial}, or format it on a computer`,
+      "unformatted",
     );
   }
 
@@ -134,9 +144,9 @@ export class SdCard implements StorageMedium {
     }
   }
 
-  #fail(message: string): StorageError {
+  #fail(message: string, code: StorageErrorCode = "io"): StorageError {
     this.#tell("warn", message);
-    return new StorageError("io", message);
+    return new StorageError(code, message);
   }
 
   #tellFacts(): void {
