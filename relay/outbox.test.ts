@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
 import { MAX_CONTROL_BYTES } from "./limits";
-import { Outbox, OutboxPool } from "./outbox";
+import { type DataAccount, Outbox, OutboxPool } from "./outbox";
 import { TestSocket } from "./test-socket";
 
 async function settled(): Promise<void> {
@@ -15,9 +15,18 @@ describe("relay: outbox", () => {
     return { socket, pool, outbox: new Outbox({ socket, pool, onFlush: () => undefined }) };
   }
 
+  function newAccount(): DataAccount {
+    return {
+      queuedBytes: 0,
+      sent(bytes) {
+        this.queuedBytes -= bytes;
+      },
+    };
+  }
+
   it("sends everything in order, and what came together together", async () => {
     const { socket, outbox } = make();
-    const account = { queuedBytes: 0 };
+    const account = newAccount();
     const sizes = [1, 70_000, 3, 65_536, 9, 200_000];
     const pieces = sizes.map((size, i) => Buffer.alloc(size, i + 1));
     for (const piece of pieces) outbox.push(piece, 0, piece.length, account);
@@ -30,7 +39,7 @@ describe("relay: outbox", () => {
   it("hands a slow socket little, and keeps and counts the rest", async () => {
     const { socket, pool, outbox } = make();
     socket.isReading = false;
-    const account = { queuedBytes: 0 };
+    const account = newAccount();
     for (let i = 0; i < 1000; i++) outbox.push(Buffer.alloc(1000), 0, 1000, account);
     await settled();
     const handed = socket.writableLength;
@@ -45,7 +54,7 @@ describe("relay: outbox", () => {
   it("charges for control and data apart, and gives all of it back", async () => {
     const { socket, pool, outbox } = make();
     socket.isReading = false;
-    const accounts = [{ queuedBytes: 0 }, { queuedBytes: 0 }];
+    const accounts = [newAccount(), newAccount()];
     for (let i = 0; i < 5000; i++)
       outbox.push(Buffer.alloc(50), 0, 50, i % 3 === 2 ? undefined : accounts[i % 3]);
     await settled();

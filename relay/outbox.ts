@@ -15,6 +15,8 @@ import { BEHIND_BYTES, SEGMENT_BYTES } from "./limits";
 /** Who is charged for queued data: a side of a channel. */
 export interface DataAccount {
   queuedBytes: number;
+  /** So much of it was handed to the socket. */
+  sent(bytes: number): void;
 }
 
 /** Neighbouring bytes of one account; undefined for everything but data. */
@@ -157,7 +159,7 @@ export class Outbox {
 
   #write({ bytes, used, segments }: Block): void {
     for (const { account, bytes: count } of segments) {
-      if (account) account.queuedBytes -= count;
+      if (account) account.sent(count);
       else this.controlBytes -= count;
       this.#charge(-count - SEGMENT_BYTES);
     }

@@ -188,7 +188,7 @@ export class Pairing {
       isAccepted: false,
     };
     channel.client.maxFrameBytes = Math.min(maxFrameBytes, link.hello?.maxFrameBytes ?? 0);
-    channel.device.creditBytes = channel.client.grantable(creditBytes, channel.device);
+    channel.device.creditBytes = channel.client.admit(creditBytes, channel.device);
     this.pump.add(channel);
     device.send(FrameType.open, channel.device.id, open, {
       peer: link.peer.name,
@@ -218,7 +218,7 @@ export class Pairing {
     if (channel.isAccepted || maxFrameBytes < MIN_MAX_FRAME_BYTES) throw new DataError("range", "accept");
     channel.isAccepted = true;
     side.maxFrameBytes = Math.min(maxFrameBytes, link.hello?.maxFrameBytes ?? 0);
-    channel.client.creditBytes = side.grantable(creditBytes, channel.client);
+    channel.client.creditBytes = side.admit(creditBytes, channel.client);
     channel.client.link.send(FrameType.accept, channel.client.id, accept, {
       creditBytes: channel.client.creditBytes,
       maxFrameBytes: side.maxFrameBytes,

@@ -4,7 +4,7 @@ import { FRAME_HEADER_BYTES, FrameType, encodeFrame } from "../firmware/protocol
 import { MAX_CHANNELS, MAX_FRAME_BYTES, MAX_WINDOW_BYTES } from "../firmware/protocol/limits";
 import { CloseReason, accept, credit, open } from "../firmware/protocol/link-messages";
 import { decode } from "../firmware/protocol/message";
-import { REQUEST_BURST } from "./limits";
+import { LINK_WINDOW_BYTES, REQUEST_BURST } from "./limits";
 import type { TestEndpoint } from "./test-endpoint";
 import { TestRelay, identityOf } from "./test-relay";
 
@@ -147,6 +147,29 @@ describe("relay: channels", () => {
     while (granted < MAX_WINDOW_BYTES - 1000)
       granted += decode(credit, (await client.next(FrameType.credit)).payload).bytes;
     assert.equal(granted, MAX_WINDOW_BYTES - 1000);
+  });
+
+  it("passes on what it withheld once there is room: a receiver's window may be larger than its own", async () => {
+    const client = await relay.join("client", "laptop");
+    let id = 0;
+    for (let channels = 1; channels <= 64; channels++) id = await channel(client, channels);
+    // The window of the last one is 256 KiB here; this client grants when it has received 512.
+    const receiverBytes = 1 << 20;
+    let ungranted = 0;
+    client.countsData = true;
+    client.onData = ({ payload }) => {
+      ungranted += payload.length + FRAME_HEADER_BYTES;
+      if (ungranted * 2 < receiverBytes) return;
+      client.grant(64, ungranted);
+      ungranted = 0;
+    };
+    let window = LINK_WINDOW_BYTES / 64;
+    for (let sent = 0; sent < 4 * receiverBytes; sent += 16384) {
+      while (window < 16384) window += decode(credit, (await device.next(FrameType.credit)).payload).bytes;
+      window -= 16384;
+      device.sendData(id, Buffer.alloc(16384 - FRAME_HEADER_BYTES));
+    }
+    await client.until(() => (client.dataBytes === 4 * receiverBytes ? true : undefined), "all data");
   });
 
   it("queues no more than a window for a client that grants without reading", async () => {

@@ -4,9 +4,9 @@
  * is rewritten where it lies, and the piece of the received buffer is queued for the other side.
  *
  * Memory: what a channel may have queued here is what its receiver granted, never more than the side's window. The
- * relay passes on credit only as far as `granted and unused + queued` stays within the window. A receiver that
- * grants what it has room for and then what it has received never notices; one that grants without reading
- * gets no more into the queue.
+ * relay passes on credit only as far as `granted and unused + queued` stays within the window, and the rest when there is
+ * room: a receiver may have a larger window than the relay and never notices. One that grants without reading gets no
+ * more into the queue.
  */
 import { DataError } from "../firmware/protocol/data-error";
 import { FRAME_HEADER_BYTES, FrameType } from "../firmware/protocol/frame";
@@ -33,6 +33,10 @@ export class Side implements DataAccount {
   sentBytes = 0;
   /** Credit and queued bytes together stay within it. */
   readonly windowBytes: number;
+  /** Called when queued data has left and the other side waits for credit that was withheld from it. */
+  onRoom: () => void = () => undefined;
+  /** What this side granted the other and the window does not allow yet. */
+  #withheldCredit = 0;
 
   constructor(link: Link, id: number) {
     this.link = link;
@@ -41,9 +45,21 @@ export class Side implements DataAccount {
     this.windowBytes = Math.floor(Math.max(MIN_WINDOW_BYTES, Math.min(MAX_WINDOW_BYTES, share)));
   }
 
-  /** How much of `bytes`, granted by this side to the other, may be passed on. */
-  grantable(bytes: number, other: Side): number {
-    return Math.max(0, Math.min(bytes, this.windowBytes - other.creditBytes - this.queuedBytes));
+  /** This side grants the other `bytes` more: returns what may be passed on now. */
+  admit(bytes: number, other: Side): number {
+    // Nobody honest has more outstanding.
+    this.#withheldCredit = Math.min(this.#withheldCredit + bytes, MAX_WINDOW_BYTES);
+    const room = this.windowBytes - other.creditBytes - this.queuedBytes;
+    // A little is not worth a frame while there is more to come.
+    if (room < Math.min(this.#withheldCredit, this.windowBytes / 4)) return 0;
+    const admitted = Math.min(room, this.#withheldCredit);
+    this.#withheldCredit -= admitted;
+    return admitted;
+  }
+
+  sent(bytes: number): void {
+    this.queuedBytes -= bytes;
+    if (this.#withheldCredit > 0) this.onRoom();
   }
 }
 
@@ -81,10 +97,17 @@ export class Pump {
   }
 
   add(channel: Channel): void {
-    for (const side of [channel.client, channel.device]) {
+    const { client, device } = channel;
+    for (const [side, other] of [
+      [client, device],
+      [device, client],
+    ] as const) {
       this.#channels.set(side, channel);
       side.link.sides.set(side.id, side);
       side.link.forget(side.id);
+      side.onRoom = () => {
+        if (channel.isAccepted && this.#channels.has(side)) this.grant(side, other, 0);
+      };
     }
   }
 
@@ -141,7 +164,7 @@ export class Pump {
 
   /** `side` lets `other` send `bytes` more; told with the next batch. */
   grant(side: Side, other: Side, bytes: number): void {
-    const granted = side.grantable(bytes, other);
+    const granted = side.admit(bytes, other);
     if (granted === 0) return;
     other.creditBytes += granted;
     other.unsentCredit += granted;
