@@ -148,6 +148,7 @@ export class ChannelTable {
       open: message,
       session: this.#options.newSession(),
       windowBytes: limits.windowBytes,
+      grantBytes: limits.grantBytes,
       maxRequests: limits.maxRequests,
       owner: this,
     });

@@ -28,6 +28,7 @@ export interface ChannelOptions {
   context: VerbContext;
   open: Open;
   windowBytes: number;
+  grantBytes: number;
   maxRequests: number;
   owner: ChannelOwner;
 }
@@ -59,7 +60,7 @@ export class Channel implements RequestOwner {
   readonly #owner: ChannelOwner;
   readonly #session: DeviceSession;
   readonly #requests: RequestTable;
-  readonly #windowBytes: number;
+  readonly #grantBytes: number;
   readonly #maxPayloadBytes: number;
   #outgoing: Outgoing[] = [];
   /** What this side may still send, what the other side may, and what it has used up since the last grant. */
@@ -72,13 +73,14 @@ export class Channel implements RequestOwner {
   #timer: TimerHandle | undefined;
 
   constructor(options: ChannelOptions) {
-    const { number, open, link, owner, session, windowBytes, timers, context, maxRequests } = options;
+    const { number, open, link, owner, session, windowBytes, grantBytes, timers, context, maxRequests } =
+      options;
     this.number = number;
     this.peer = open.peer;
     this.#link = link;
     this.#owner = owner;
     this.#session = session;
-    this.#windowBytes = windowBytes;
+    this.#grantBytes = grantBytes;
     this.#sendCredit = open.creditBytes;
     this.#receiveCredit = windowBytes;
     this.#maxPayloadBytes = Math.min(open.maxFrameBytes, link.maxPayloadBytes);
@@ -210,9 +212,9 @@ export class Channel implements RequestOwner {
     this.#link.sendFrame(this.number, payloadBytes);
   }
 
-  /** Grants again what was used up, once that is a quarter of the window and nothing has to wait for the card. */
+  /** Grants again what was used up, once that is worth a frame and nothing has to wait for the card. */
   private grant(): void {
-    if (this.#isClosed || this.#usedBytes < this.#windowBytes / 4 || this.#requests.isHeld) return;
+    if (this.#isClosed || this.#usedBytes < this.#grantBytes || this.#requests.isHeld) return;
     const bytes = this.#usedBytes;
     this.#usedBytes = 0;
     this.#receiveCredit += bytes;

@@ -19,6 +19,11 @@ export interface DeviceLimits {
   maxRequests: number;
   /** Credit granted a channel, bytes: what can be under way towards the device for it, and so what a killed client sends twice. */
   windowBytes: number;
+  /**
+   * Used-up credit is granted again when it is so much, bytes, at most half of `windowBytes`. Little keeps a distant
+   * sender going; on a fast network each grant costs three processes more than the bytes it is for.
+   */
+  grantBytes: number;
   /** Bytes collected before one write to the card; a multiple of 512. One such buffer per running upload. */
   writeBytes: number;
   /** How much of an upload may be lost to a power cut; a multiple of `writeBytes`. */
@@ -48,6 +53,7 @@ export const BOARD_LIMITS: DeviceLimits = {
   maxChannels: 4,
   maxRequests: 1,
   windowBytes: 64 * 1024,
+  grantBytes: 16 * 1024,
   writeBytes: 2048,
   syncBytes: 128 * 1024,
   flushProgress: true,
@@ -63,6 +69,7 @@ export const HOST_LIMITS: DeviceLimits = {
   maxChannels: 64,
   maxRequests: 8,
   windowBytes: 256 * 1024,
+  grantBytes: 128 * 1024,
   writeBytes: 256 * 1024,
   syncBytes: 256 * 1024,
   flushProgress: false,

@@ -178,6 +178,7 @@ function judge(config: DeviceConfig): void {
   within("maxChannels", 1, MAX_CHANNELS);
   within("maxRequests", 1, MAX_REQUESTS);
   within("windowBytes", 4 * MIN_MAX_FRAME_BYTES, MAX_WINDOW_BYTES);
+  within("grantBytes", 1, limits.windowBytes / 2);
   within("writeBytes", SECTOR_BYTES, 2 ** 20);
   within("syncBytes", limits.writeBytes, 2 ** 24);
   within("maxLogs", 1, MAX_LOGS);
