@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 /**
- * Seals packs: large ones in threads of their own, so that this one goes on reading, cutting and sending; small ones on
- * the spot, because a thread costs more than they do. Buffers are shared with the threads: to move them there and back
+ * Seals packs: large ones in threads of their own, so that this one goes on reading, cutting and sending; on the spot
+ * those that would wait for a thread longer than they take, which are small ones, the first while the first thread is
+ * starting, and the last of a push that has started none. Buffers are shared with the threads: to move them there and back
  * would count as newly allocated memory each time, and make V8 collect garbage twice for every pack.
  */
 
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { ChunkCipher, ChunkKeys } from "./chunk-cipher";
+import { collectYoung } from "./collect-young";
 import { type BuiltPack, builtPack } from "./pack-builder";
 import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 
-/** From here on the thread pays: starting it takes about 40 ms, sealing this much 3 ms, and compressing it 10. */
+/** From here on a thread pays. Sealing this much takes 3 ms, and compressing it 10; starting a thread takes 40 to 100. */
 const THREAD_BYTES = 2 * 1024 * 1024;
 /** One keeps up with everything but text: compressing takes four times as long as all else that is done to a pack. */
 const MAX_THREADS = Math.min(2, availableParallelism());
@@ -24,6 +26,7 @@ interface Job {
 
 interface Thread {
   worker: Worker;
+  isOnline: boolean;
   job: Job | undefined;
 }
 
@@ -39,9 +42,20 @@ export class PackSealer {
     this.#cipher = cipher;
   }
 
-  async seal(pack: UnsealedPack): Promise<BuiltPack> {
-    if (pack.filledBytes < THREAD_BYTES)
-      return builtPack(pack, sealPack(this.#keys.repositoryId, this.#cipher, pack));
+  /** Whether a large pack would go to a thread now. */
+  get hasThread(): boolean {
+    return this.#threads.some(({ isOnline }) => isOnline);
+  }
+
+  /** `isLast`: no other follows soon. */
+  async seal(pack: UnsealedPack, isLast: boolean): Promise<BuiltPack> {
+    const isLarge = pack.filledBytes >= THREAD_BYTES;
+    if (isLarge && !isLast && this.#threads.length === 0) this.#start();
+    if (!isLarge || !this.hasThread) {
+      const sealed = sealPack(this.#keys.repositoryId, this.#cipher, pack);
+      if (isLarge) collectYoung();
+      return builtPack(pack, sealed);
+    }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ pack, resolve, reject });
       this.#dispatch();
@@ -72,8 +86,11 @@ export class PackSealer {
     const { repositoryId, epoch } = this.#keys;
     const workerData: PackKeys = { repositoryId, epoch, chunkKey: this.#keys.chunkKeyAt(epoch) };
     const worker = new Worker(new URL(name, import.meta.url), { workerData });
-    const thread: Thread = { worker, job: undefined };
+    const thread: Thread = { worker, isOnline: false, job: undefined };
     this.#threads.push(thread);
+    worker.on("online", () => {
+      thread.isOnline = true;
+    });
     worker.on("message", ({ id, sizeBytes, chunkList: { buffer, byteOffset, length } }: SealedPack) => {
       const { job } = thread;
       this.#give(thread);

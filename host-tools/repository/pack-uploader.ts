@@ -163,7 +163,7 @@ export class PackUploader {
 
   /** Sends what is left and waits until every target has every pack. */
   async flush(): Promise<void> {
-    for (const filling of [...this.#filling.values()]) await this.#finish(filling);
+    for (const filling of [...this.#filling.values()]) await this.#finish(filling, true);
     while (this.#sending.size > 0) await Promise.all([...this.#sending]);
     this.#sealer.close();
     this.#throwFailure();
@@ -218,10 +218,10 @@ export class PackUploader {
     return filling;
   }
 
-  async #finish(filling: Filling): Promise<void> {
+  async #finish(filling: Filling, isLast = false): Promise<void> {
     this.#filling.delete(sortOf(filling.builder.stream, filling.mask));
     this.#sealing.add(filling);
-    const sending = this.#seal(filling)
+    const sending = this.#seal(filling, isLast)
       .then((built) => (built ? this.#send(built, filling) : undefined))
       .finally(() => this.#sending.delete(sending));
     this.#sending.add(sending);
@@ -229,9 +229,9 @@ export class PackUploader {
   }
 
   /** Never rejects, like `#send`: nothing without a failure. */
-  async #seal(filling: Filling): Promise<BuiltPack | undefined> {
+  async #seal(filling: Filling, isLast: boolean): Promise<BuiltPack | undefined> {
     try {
-      const built = await this.#sealer.seal(filling.builder.close());
+      const built = await this.#sealer.seal(filling.builder.close(), isLast);
       this.#journal?.pack(built);
       filling.distrusted = this.#targets.filter((target) => this.#index.isLost(built.id, target.name));
       this.#index.add(built, this.#names(filling.mask));
