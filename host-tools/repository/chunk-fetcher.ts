@@ -8,17 +8,21 @@ import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import type { Location } from "./chunk-index";
 import type { ChunkReader } from "./chunk-reader";
+import { MAX_CHUNK_BYTES } from "./chunker";
 import { collectYoung } from "./collect-young";
 import { Refusal } from "../refusal";
 import { ChunkKind } from "./repository-keys";
 
 /** Bytes between two chunks that are fetched along rather than asked for separately. */
 const GAP_BYTES = 64 * 1024;
-const MAX_RANGE_BYTES = 4 * 1024 * 1024;
+const MAX_RANGE_BYTES = 2 * 1024 * 1024;
+/** Requests of one fetch. */
 const PARALLEL = 4;
 
 /** Plaintext is put into buffers of this size that are used again and again; it holds at least one chunk. */
-const SLAB_BYTES = 8 * 1024 * 1024;
+const SLAB_BYTES = MAX_CHUNK_BYTES;
+/** Ciphers put out so much before their garbage is collected: more often costs time, less often memory. */
+const GARBAGE_BYTES = 16 * 1024 * 1024;
 
 export interface FetchedChunks {
   /** By id (one character a byte): the plaintext, or why there is none. */
@@ -61,6 +65,7 @@ interface Range {
 
 export class ChunkFetcher {
   receivedBytes = 0;
+  #collectedAtBytes = 0;
   readonly #freeSlabs: Buffer[] = [];
   /** What ranges are received into: at most PARALLEL for each fetch under way. */
   readonly #freeRanges: Buffer[] = [];
@@ -101,7 +106,10 @@ export class ChunkFetcher {
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
     for (const id of alone) found.set(chunkKey(id), await this.#fetchAlone(id));
-    collectYoung();
+    if (this.receivedBytes - this.#collectedAtBytes >= GARBAGE_BYTES) {
+      this.#collectedAtBytes = this.receivedBytes;
+      collectYoung();
+    }
     return {
       chunks: found,
       release: () => {

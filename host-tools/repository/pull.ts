@@ -19,7 +19,9 @@ import type { Problem, PullOptions } from "./repository-api";
 import { EntryType, type TreeEntry } from "./tree";
 import type { TreeStore } from "./tree-store";
 
-const WINDOW_BYTES = 12 * 1024 * 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
+/** Being fetched while one is written: several small windows keep the network busier than a large one. */
+const WINDOWS_AHEAD = 4;
 const WINDOW_CHUNKS = 4096;
 const WINDOW_STEPS = 16_384;
 /** Node sets times to the microsecond. */
@@ -36,6 +38,11 @@ type Step =
     }
   | { step: "broken"; path: ByteString; entry: TreeEntry; reason: Refusal }
   | { step: "symlink" | "enter" | "leave"; path: ByteString; entry: TreeEntry };
+
+interface Window {
+  steps: readonly Step[];
+  chunks: Promise<FetchedChunks>;
+}
 
 export interface PullCounts {
   files: number;
@@ -93,7 +100,7 @@ export class TreePuller {
     } catch (error) {
       throw fromFileError(error, `cannot pull to ${to}`);
     }
-    let ahead: { steps: Step[]; chunks: Promise<FetchedChunks> } | undefined;
+    const ahead: Window[] = [];
     try {
       for await (const steps of this.#windows(entry)) {
         const ids = steps.flatMap((step) =>
@@ -101,20 +108,22 @@ export class TreePuller {
         );
         const chunks = this.#fetcher.fetch(ids);
         chunks.catch(() => undefined);
-        const before = ahead;
-        ahead = { steps, chunks };
-        if (before) await this.#runWindow(before);
+        ahead.push({ steps, chunks });
+        if (ahead.length > WINDOWS_AHEAD) await this.#runFirst(ahead);
       }
-      if (ahead) await this.#runWindow(ahead);
+      while (ahead.length > 0) await this.#runFirst(ahead);
     } finally {
       this.#writer?.abandon();
-      await ahead?.chunks.catch(() => undefined);
+      await Promise.allSettled(ahead.map(({ chunks }) => chunks));
     }
     return this.result;
   }
 
-  async #runWindow(window: { steps: readonly Step[]; chunks: Promise<FetchedChunks> }): Promise<void> {
+  async #runFirst(windows: Window[]): Promise<void> {
+    const [window] = windows;
+    if (!window) return;
     const fetched = await window.chunks;
+    windows.shift();
     await this.#run(window.steps, fetched);
     fetched.release();
   }
