@@ -10,9 +10,13 @@ import { Scratch, assertSameTree, noise } from "./testing/scratch";
 
 const MIB = 1024 * 1024;
 const program = join(import.meta.dirname, "testing", "push-process.ts");
-/** Node's, with which `coffer` runs: they are about memory. */
+/** With which `coffer` runs: they are about memory. */
 const coffer = readFileSync(join(import.meta.dirname, "..", "bin", "coffer.js"), "utf8");
-const flags = /^#!.* node (.*)$/m.exec(coffer)?.[1]?.split(" ") ?? assert.fail("coffer.js has no flags");
+const [, settings = "", flags = ""] =
+  /^#!\S+ -S (.*) node (.*)$/m.exec(coffer) ?? assert.fail("coffer.js begins in another way");
+const variables: NodeJS.ProcessEnv = Object.fromEntries(
+  settings.split(" ").map((setting) => setting.split("=") as [string, string]),
+);
 
 describe("a push in a process of its own", function () {
   this.timeout(180_000);
@@ -33,7 +37,8 @@ describe("a push in a process of its own", function () {
     isTime?: () => boolean,
   ): Promise<(PushReport & { peakBytes: number }) | undefined> {
     const words = [program, scratch.home, scratch.path("device"), source, String(pauseMs)];
-    const child = spawn(process.execPath, [...flags, "--import", "tsx", ...words], {
+    const child = spawn(process.execPath, [...flags.split(" "), "--import", "tsx", ...words], {
+      env: { ...process.env, ...variables },
       stdio: ["ignore", "pipe", "inherit"],
     });
     const timer = setInterval(() => {
