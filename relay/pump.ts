@@ -106,7 +106,7 @@ export class Pump {
       side.link.sides.set(side.id, side);
       side.link.forget(side.id);
       side.onRoom = () => {
-        if (channel.isAccepted && this.#channels.has(side)) this.grant(side, other, 0);
+        if (this.#channels.has(side)) this.grant(side, other, 0);
       };
     }
   }

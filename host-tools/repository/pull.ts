@@ -120,10 +120,9 @@ export class TreePuller {
   }
 
   async #runFirst(windows: Window[]): Promise<void> {
-    const [window] = windows;
+    const window = windows.shift();
     if (!window) return;
     const fetched = await window.chunks;
-    windows.shift();
     await this.#run(window.steps, fetched);
     fetched.release();
   }
