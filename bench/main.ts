@@ -8,6 +8,7 @@ import { benchBoardFile } from "./board-file";
 import { benchHeap } from "./heap";
 import { benchIdle } from "./idle";
 import { benchLatency } from "./latency";
+import { benchMemory } from "./memory";
 import { benchPeers } from "./peers";
 import { benchPush } from "./push";
 import { benchTree } from "./tree";
@@ -23,6 +24,7 @@ const benches: Record<string, () => Promise<void>> = {
   tree: () => benchTree({ counts: isQuick ? [200, 2000] : [2000, 20_000], print }),
   heap: () => benchHeap({ mebibytes: isQuick ? [1, 64] : [1, 1024], print }),
   latency: () => benchLatency({ files: isQuick ? 10_000 : 100_000, runs: 5, print }),
+  memory: () => benchMemory({ counts: isQuick ? [20_000] : [100_000, 400_000], print }),
   peers: () => benchPeers({ mebibytes: isQuick ? 256 : 1024, runs: isQuick ? 1 : 3, print }),
   board: () => benchBoard({ mebibytes: isQuick ? 16 : 64, runs: 3, print }),
   "board-file": () => benchBoardFile({ mebibytes: isQuick ? 32 : 256, print }),

@@ -14,7 +14,6 @@ import { compareOrder } from "./entry-order";
 import { type IndexedPackRecord, inIndexBlobs, sealIndexBlob } from "./index-blob";
 import { type EntryBody, exportPublicKey } from "./log-entry";
 import { MAX_DEVICES } from "./pack-format";
-import { PackedChunks } from "./packed-chunks";
 import type { RepositoryParts } from "./repository-parts";
 import type { WriterLog } from "./writer-log";
 
@@ -168,7 +167,7 @@ async function takeSnapshot(parts: RepositoryParts, cut: Cut): Promise<Repositor
     sequence < (cut.covered.get(parts.logs.log(writer)) ?? 0);
   const { versions, tags, held } = await history.standing(isCovered);
   const devices = new Set(checkpoints.newest?.snapshot.devices);
-  for (const pack of index.packs) for (const name of pack.devices) devices.add(name);
+  for (const pack of index.packs()) for (const name of pack.devices) devices.add(name);
   const names = [...devices];
   if (names.length > MAX_DEVICES) return undefined;
   const indexBlobs: Uint8Array[] = [];
@@ -191,14 +190,13 @@ async function takeSnapshot(parts: RepositoryParts, cut: Cut): Promise<Repositor
 }
 
 function* livePacks({ index }: RepositoryParts, devices: readonly string[]): Generator<IndexedPackRecord> {
-  for (const pack of index.packs) {
+  for (const pack of index.packs()) {
     if (pack.isDropped) continue;
     const deviceMask = devices.reduce(
       (mask, name, i) => (pack.devices.has(name) ? mask | (1 << i) : mask),
       0,
     );
-    const { id, stream, sizeBytes } = pack;
-    yield { id, stream, sizeBytes, chunks: PackedChunks.of(index.chunksOf(pack)), deviceMask };
+    yield { ...index.packWithChunks(pack), deviceMask };
   }
 }
 

@@ -9,16 +9,21 @@ import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, wri
 import { join } from "node:path";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import { MAX_CHUNK_BYTES } from "./chunker";
+import { RecordTable } from "./record-table";
 
 const MAX_CACHE_BYTES = 256 * 1024 * 1024;
 const RECORD_BYTES = CHUNK_ID_BYTES + 4;
 const WINDOW_BYTES = 1024 * 1024;
 const FLUSH_BYTES = 256 * 1024;
+const Field = { offset: 0, length: 1 } as const;
+/** In place of the length of a chunk that did not open. */
+const DROPPED = 0;
 
 export class ChunkCache {
   readonly #file: number;
+  readonly #folder: string;
   /** Offset and length of each sealed chunk in the file. */
-  readonly #places = new Map<string, readonly [number, number]>();
+  #places: RecordTable;
   #sizeBytes = 0;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -26,6 +31,8 @@ export class ChunkCache {
 
   constructor(folder: string) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.#folder = folder;
+    this.#places = this.#noPlaces();
     this.#file = openSync(join(folder, "chunks"), "a+", 0o600);
     const sizeBytes = fstatSync(this.#file).size;
     if (sizeBytes > MAX_CACHE_BYTES) ftruncateSync(this.#file, 0);
@@ -33,21 +40,23 @@ export class ChunkCache {
   }
 
   get(id: Uint8Array): Buffer | undefined {
-    if (this.#waiting.length > 0 && this.#places.has(key(id))) this.flush();
-    const place = this.#places.get(key(id));
-    if (!place) return undefined;
-    const [offset, length] = place;
+    if (this.#waiting.length > 0 && this.#places.find(id).length > 0) this.flush();
+    const place = this.#places.find(id).at(-1);
+    if (place === undefined) return undefined;
+    const length = this.#places.get(place, Field.length);
+    if (length === DROPPED) return undefined;
+    const offset = this.#places.get(place, Field.offset);
     const sealed = Buffer.allocUnsafe(length);
     return readSync(this.#file, sealed, 0, length, offset) === length ? sealed : undefined;
   }
 
   put(id: Uint8Array, sealed: Uint8Array): void {
-    if (!this.#isUsable || this.#places.has(key(id))) return;
+    if (!this.#isUsable || this.#isPresent(id)) return;
     const record = Buffer.allocUnsafe(RECORD_BYTES + sealed.length);
     record.set(id, 0);
     record.writeUInt32BE(sealed.length, CHUNK_ID_BYTES);
     record.set(sealed, RECORD_BYTES);
-    this.#places.set(key(id), [this.#sizeBytes + this.#waitingBytes + RECORD_BYTES, sealed.length]);
+    this.#add(id, 0, this.#sizeBytes + this.#waitingBytes + RECORD_BYTES, sealed.length);
     this.#waiting.push(record);
     this.#waitingBytes += record.length;
     if (this.#waitingBytes >= FLUSH_BYTES) this.flush();
@@ -55,7 +64,7 @@ export class ChunkCache {
 
   /** Forgets a chunk that did not open. */
   drop(id: Uint8Array): void {
-    this.#places.delete(key(id));
+    for (const place of this.#places.find(id)) this.#places.set(place, Field.length, DROPPED);
   }
 
   flush(): void {
@@ -72,17 +81,38 @@ export class ChunkCache {
     } catch {
       // A cache that cannot be written is no reason to stop.
       this.#isUsable = false;
-      this.#places.clear();
+      this.#forget();
     }
   }
 
   close(): void {
     this.flush();
     closeSync(this.#file);
+    this.#places.close();
+  }
+
+  #isPresent(id: Uint8Array): boolean {
+    const place = this.#places.find(id).at(-1);
+    return place !== undefined && this.#places.get(place, Field.length) !== DROPPED;
+  }
+
+  #add(bytes: Uint8Array, idAt: number, offset: number, length: number): void {
+    const place = this.#places.add(bytes, idAt);
+    this.#places.set(place, Field.offset, offset);
+    this.#places.set(place, Field.length, length);
+  }
+
+  #forget(): void {
+    this.#places.close();
+    this.#places = this.#noPlaces();
+  }
+
+  #noPlaces(): RecordTable {
+    return new RecordTable({ fields: Object.keys(Field).length, folder: this.#folder });
   }
 
   #scan(sizeBytes: number): void {
-    this.#places.clear();
+    this.#forget();
     let window = Buffer.allocUnsafe(WINDOW_BYTES);
     let from = 0;
     let at = 0;
@@ -96,18 +126,11 @@ export class ChunkCache {
       }
       const length = window.readUInt32BE(at - from + CHUNK_ID_BYTES);
       if (length > MAX_CHUNK_BYTES + 64 || at + RECORD_BYTES + length > sizeBytes) break;
-      this.#places.set(window.toString("latin1", at - from, at - from + CHUNK_ID_BYTES), [
-        at + RECORD_BYTES,
-        length,
-      ]);
+      this.#add(window, at - from, at + RECORD_BYTES, length);
       at += RECORD_BYTES + length;
     }
     // Appending goes on behind the last whole record: a torn one would hide everything after it.
     if (at < sizeBytes) ftruncateSync(this.#file, at);
     this.#sizeBytes = at;
   }
-}
-
-function key(id: Uint8Array): string {
-  return Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
 }

@@ -52,8 +52,9 @@ class Arena {
   }
 }
 
-interface Wanted extends Location {
+interface Wanted {
   id: Uint8Array;
+  location: Location;
 }
 
 interface Range {
@@ -96,7 +97,7 @@ export class ChunkFetcher {
       const key = chunkKey(id);
       if (wanted.has(key)) continue;
       const location = this.#reader.bestLocation(ChunkKind.data, id);
-      if (location) wanted.set(key, { ...location, id });
+      if (location) wanted.set(key, { id, location });
       else alone.push(id);
     }
     const ranges = this.#ranges([...wanted.values()]);
@@ -121,25 +122,26 @@ export class ChunkFetcher {
 
   #ranges(wanted: Wanted[]): Range[] {
     const ranges: Range[] = [];
-    const byPack = new Map<object, Wanted[]>();
+    const byPack = new Map<number, Wanted[]>();
     for (const chunk of wanted) {
-      const others = byPack.get(chunk.pack);
+      const others = byPack.get(chunk.location.pack.number);
       if (others) others.push(chunk);
-      else byPack.set(chunk.pack, [chunk]);
+      else byPack.set(chunk.location.pack.number, [chunk]);
     }
     for (const chunks of byPack.values()) {
-      chunks.sort((a, b) => a.offsetBytes - b.offsetBytes);
+      chunks.sort((a, b) => a.location.offsetBytes - b.location.offsetBytes);
       let range: Range | undefined;
       for (const chunk of chunks) {
-        const end = chunk.offsetBytes + chunk.sealedBytes;
-        if (range && chunk.offsetBytes - range.end <= GAP_BYTES && end - range.from <= MAX_RANGE_BYTES) {
+        const { pack, offsetBytes, sealedBytes } = chunk.location;
+        const end = offsetBytes + sealedBytes;
+        if (range && offsetBytes - range.end <= GAP_BYTES && end - range.from <= MAX_RANGE_BYTES) {
           range.chunks.push(chunk);
           range.end = end;
           continue;
         }
-        const device = this.#reader.deviceFor(chunk.pack);
+        const device = this.#reader.deviceFor(pack);
         if (!device) continue;
-        range = { device, chunks: [chunk], from: chunk.offsetBytes, end };
+        range = { device, chunks: [chunk], from: offsetBytes, end };
         ranges.push(range);
       }
     }
@@ -160,7 +162,7 @@ export class ChunkFetcher {
     const into = end - from <= MAX_RANGE_BYTES ? this.#rangeBuffer() : undefined;
     let bytes: Uint8Array;
     try {
-      bytes = await device.get(first.pack.id, from, end - from, into);
+      bytes = await device.get(first.location.pack.id, from, end - from, into);
     } catch (error) {
       if (into) this.#freeRanges.push(into);
       if (!(error instanceof Refusal) || error.kind === "interrupted") throw error;
@@ -168,7 +170,8 @@ export class ChunkFetcher {
       return;
     }
     this.receivedBytes += bytes.length;
-    for (const { id, offsetBytes, sealedBytes } of chunks) {
+    for (const { id, location } of chunks) {
+      const { offsetBytes, sealedBytes } = location;
       try {
         const sealed = bytes.subarray(offsetBytes - from, offsetBytes - from + sealedBytes);
         const plaintext = this.#cipher.open(ChunkKind.data, id, sealed, (length) => arena.take(length));

@@ -1,37 +1,20 @@
 // SPDX-License-Identifier: MIT
 /**
- * Where every chunk is: a hash table in typed arrays, 45 bytes a chunk, so that a million chunks (1 TiB, or as many
- * small files) take about 64 MiB. Ids are outputs of a keyed hash, so their first bytes serve as the hash. One chunk may
- * be in several packs.
+ * Where every chunk is: which packs there are, what is in them and who has them. In bounded memory, however many they
+ * are: see record-table.ts. One chunk may be in several packs.
  */
 
-import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import type { EntryOrder } from "./entry-order";
+import type { EntrySet } from "./entry-set";
 import type { Pack, PackStream } from "./pack-format";
-import type { PackedChunk } from "./packed-chunks";
+import { type PackedChunk, PackedChunks } from "./packed-chunks";
+import { RecordTable } from "./record-table";
 import type { ChunkKind } from "./repository-keys";
 
 /** That an entry, or a checkpoint in its place, said which devices have a pack. */
 export interface Claim {
   body: EntryOrder;
   devices: ReadonlySet<string>;
-}
-
-export interface IndexedPack {
-  readonly id: Uint8Array;
-  readonly stream: PackStream;
-  readonly sizeBytes: number;
-  /** Names of the devices that said they have it. */
-  devices: ReadonlySet<string>;
-  /** It is going to be deleted: what is in it can be read, but nothing new may rely on it. */
-  isCondemned: boolean;
-  /** It was deleted on purpose. */
-  isDropped: boolean;
-  /** Shared by packs with the same ones, like `devices`. */
-  claims: readonly Claim[];
-  /** Of its chunks in the index. */
-  readonly firstEntry: number;
-  readonly chunkCount: number;
 }
 
 export interface Location {
@@ -41,81 +24,208 @@ export interface Location {
   sealedBytes: number;
 }
 
-const FIELDS = 4;
+const ChunkField = { pack: 0, offsetBytes: 1, sealedBytes: 2, kind: 3 } as const;
+const PackField = {
+  stream: 0,
+  sizeBytes: 1,
+  firstEntry: 2,
+  chunkCount: 3,
+  devices: 4,
+  claims: 5,
+  isCondemned: 6,
+  isDropped: 7,
+} as const;
+
+/** Values that many packs share, by number. */
+class SharedValues<Value> {
+  readonly #values: Value[] = [];
+  readonly #numbers = new Map<string | Value, number>();
+
+  /** `key`: the same for equal values. */
+  numberOf(value: Value, key: string | Value = value): number {
+    let number = this.#numbers.get(key);
+    if (number === undefined) {
+      number = this.#values.push(value) - 1;
+      this.#numbers.set(key, number);
+    }
+    return number;
+  }
+
+  at(number: number): Value {
+    return this.#values[number] as Value;
+  }
+}
+
+class Packs {
+  readonly records: RecordTable;
+  readonly deviceSets = new SharedValues<ReadonlySet<string>>();
+  readonly claimLists = new SharedValues<readonly Claim[]>();
+
+  constructor(folder: string, maxRecent: number | undefined) {
+    const fields = Object.keys(PackField).length;
+    this.records = new RecordTable({ fields, folder, ...(maxRecent === undefined ? {} : { maxRecent }) });
+  }
+
+  devicesNumber(devices: ReadonlySet<string>): number {
+    return this.deviceSets.numberOf(devices, [...devices].sort().join("\0"));
+  }
+}
+
+/** A pack in the index. There may be several of these for one pack: `number` tells which one it is. */
+export class IndexedPack {
+  readonly number: number;
+  readonly #packs: Packs;
+
+  constructor(packs: Packs, number: number) {
+    this.#packs = packs;
+    this.number = number;
+  }
+
+  get id(): Uint8Array {
+    return this.#packs.records.idOf(this.number);
+  }
+
+  get stream(): PackStream {
+    return this.#get(PackField.stream) as PackStream;
+  }
+
+  get sizeBytes(): number {
+    return this.#get(PackField.sizeBytes);
+  }
+
+  /** Of its chunks in the index. */
+  get firstEntry(): number {
+    return this.#get(PackField.firstEntry);
+  }
+
+  get chunkCount(): number {
+    return this.#get(PackField.chunkCount);
+  }
+
+  /** Names of the devices that said they have it. */
+  get devices(): ReadonlySet<string> {
+    return this.#packs.deviceSets.at(this.#get(PackField.devices));
+  }
+
+  set devices(devices: ReadonlySet<string>) {
+    this.#set(PackField.devices, this.#packs.devicesNumber(devices));
+  }
+
+  get claims(): readonly Claim[] {
+    return this.#packs.claimLists.at(this.#get(PackField.claims));
+  }
+
+  /** It is going to be deleted: what is in it can be read, but nothing new may rely on it. */
+  get isCondemned(): boolean {
+    return this.#get(PackField.isCondemned) !== 0;
+  }
+
+  set isCondemned(value: boolean) {
+    this.#set(PackField.isCondemned, value ? 1 : 0);
+  }
+
+  /** It was deleted on purpose. */
+  get isDropped(): boolean {
+    return this.#get(PackField.isDropped) !== 0;
+  }
+
+  set isDropped(value: boolean) {
+    this.#set(PackField.isDropped, value ? 1 : 0);
+  }
+
+  #get(field: number): number {
+    return this.#packs.records.get(this.number, field);
+  }
+
+  #set(field: number, value: number): void {
+    this.#packs.records.set(this.number, field, value);
+  }
+}
 
 export class ChunkIndex {
-  readonly packs: IndexedPack[] = [];
-  readonly #packNumbers = new Map<string, number>();
+  readonly #chunks: RecordTable;
+  readonly #packs: Packs;
   /** By pack: devices that had it and lost it. */
   readonly #lost = new Map<string, Set<string>>();
-  /** Entry number + 1 in each slot; 0 is free. Never more than half full. */
-  #slots = new Uint32Array(1024);
-  #ids = Buffer.alloc(512 * CHUNK_ID_BYTES);
-  /** Pack number, offset, sealed length, kind. */
-  #fields = new Uint32Array(512 * FIELDS);
-  #count = 0;
+
+  /** `folder`: for what does not fit in memory. `maxRecent`: chunks and packs in memory, for tests. */
+  constructor(options: { folder: string; maxRecent?: number }) {
+    const { folder, maxRecent } = options;
+    this.#chunks = new RecordTable({ ...options, fields: Object.keys(ChunkField).length });
+    this.#packs = new Packs(folder, maxRecent);
+  }
+
+  close(): void {
+    this.#chunks.close();
+    this.#packs.records.close();
+  }
 
   /** Chunks, counted once for each pack that they are in. */
   get size(): number {
-    return this.#count;
+    return this.#chunks.size;
+  }
+
+  get packCount(): number {
+    return this.#packs.records.size;
+  }
+
+  /** All packs, or those from a number on. */
+  *packs(from = 0): Generator<IndexedPack> {
+    for (let number = from; number < this.packCount; number++) yield this.pack(number);
   }
 
   packById(id: Uint8Array): IndexedPack | undefined {
-    const number = this.#packNumbers.get(packKey(id));
-    return number === undefined ? undefined : this.packs[number];
+    const [number] = this.#packs.records.find(id);
+    return number === undefined ? undefined : this.pack(number);
   }
 
-  /**
-   * Sets the bit of a chunk in every pack that has it; `bits` has `size` bits. False when it was set before, undefined
-   * when no pack has the chunk.
-   */
-  mark(id: Uint8Array, bits: Uint8Array): boolean | undefined {
+  /** Adds a chunk to the set, in every pack that has it. False when it was there before, undefined when no pack has the chunk. */
+  mark(id: Uint8Array, entries: EntrySet): boolean | undefined {
     let isNew: boolean | undefined;
-    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
-      const entry = (this.#slots[slot] ?? 0) - 1;
-      if (entry < 0) return isNew;
-      if (!this.#isId(entry, id)) continue;
-      const bit = 1 << (entry & 7);
-      const byte = bits[entry >> 3] ?? 0;
-      isNew ??= false;
-      if ((byte & bit) !== 0) continue;
-      bits[entry >> 3] = byte | bit;
-      isNew = true;
-    }
+    for (const entry of this.#chunks.find(id)) isNew = entries.add(entry) || isNew === true;
+    return isNew;
+  }
+
+  /** Devices that have a pack which is known. */
+  addDevices(pack: IndexedPack, devices: ReadonlySet<string>): void {
+    const lost = this.#lost.get(packKey(pack.id));
+    if (lost) for (const name of devices) lost.delete(name);
+    pack.isDropped = false;
+    pack.devices = union(pack.devices, devices);
   }
 
   /** Adds a pack and its chunks, or only the devices when it is known. `claims`: what says so, unless it was seen. */
-  add(pack: Pack, devices: ReadonlySet<string>, claims: readonly Claim[] = []): void {
-    const key = packKey(pack.id);
-    const known = this.#packNumbers.get(key);
-    const lost = this.#lost.get(key);
-    if (lost) for (const name of devices) lost.delete(name);
-    if (known !== undefined) {
-      const indexed = this.packs[known];
-      if (!indexed) return;
-      indexed.isDropped = false;
-      indexed.devices = union(indexed.devices, devices);
-      if (claims.length > 0) indexed.claims = [...indexed.claims, ...claims];
-      return;
+  add(pack: Pack, devices: ReadonlySet<string>, claims: readonly Claim[] = NO_CLAIMS): IndexedPack {
+    const { records, claimLists } = this.#packs;
+    const known = this.packById(pack.id);
+    if (known) {
+      this.addDevices(known, devices);
+      if (claims.length > 0) {
+        const before = records.get(known.number, PackField.claims);
+        const key = `${String(before)} ${String(claimLists.numberOf(claims))}`;
+        records.set(known.number, PackField.claims, claimLists.numberOf([...known.claims, ...claims], key));
+      }
+      return known;
     }
-    const number = this.packs.length;
-    this.packs.push({
-      id: Uint8Array.from(pack.id),
-      stream: pack.stream,
-      sizeBytes: pack.sizeBytes,
-      devices,
-      isCondemned: false,
-      isDropped: false,
-      claims,
-      firstEntry: this.#count,
-      chunkCount: pack.chunks.length,
-    });
-    this.#packNumbers.set(key, number);
+    const lost = this.#lost.get(packKey(pack.id));
+    if (lost) for (const name of devices) lost.delete(name);
     const { bytes, length } = pack.chunks;
-    this.#reserve(length);
+    const number = records.add(pack.id);
+    records.set(number, PackField.stream, pack.stream);
+    records.set(number, PackField.sizeBytes, pack.sizeBytes);
+    records.set(number, PackField.firstEntry, this.#chunks.size);
+    records.set(number, PackField.chunkCount, length);
+    records.set(number, PackField.devices, this.#packs.devicesNumber(devices));
+    records.set(number, PackField.claims, claimLists.numberOf(claims));
+    const chunks = this.#chunks;
     pack.chunks.each((idAt, kind, offsetBytes, sealedBytes) => {
-      this.#insert(bytes, idAt, number, offsetBytes, sealedBytes, kind);
+      const entry = chunks.add(bytes, idAt);
+      chunks.set(entry, ChunkField.pack, number);
+      chunks.set(entry, ChunkField.offsetBytes, offsetBytes);
+      chunks.set(entry, ChunkField.sealedBytes, sealedBytes);
+      chunks.set(entry, ChunkField.kind, kind);
     });
+    return this.pack(number);
   }
 
   /** The device has no good copy of the pack (or index blob): neither read nor counted on before it is stored there again. */
@@ -136,7 +246,7 @@ export class ChunkIndex {
 
   /** Counts all packs as deleted but those that are to stay. */
   dropOthers(isToStay: (pack: IndexedPack) => boolean): void {
-    for (const pack of this.packs) {
+    for (const pack of this.packs()) {
       if (isToStay(pack)) continue;
       pack.devices = new Set();
       pack.isDropped = true;
@@ -151,115 +261,63 @@ export class ChunkIndex {
 
   /** A number below `size` that stands for this chunk as long as nothing is added; undefined when it is in no pack. */
   entryOf(id: Uint8Array): number | undefined {
-    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
-      const entry = this.#slots[slot] ?? 0;
-      if (entry === 0) return undefined;
-      if (this.#isId(entry - 1, id)) return entry - 1;
-    }
+    return this.#chunks.find(id)[0];
   }
 
   /** Whether some pack with this chunk satisfies the test. */
   some(id: Uint8Array, test: (pack: IndexedPack) => boolean): boolean {
-    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
-      const entry = this.#slots[slot] ?? 0;
-      if (entry === 0) return false;
-      if (!this.#isId(entry - 1, id)) continue;
-      const pack = this.packs[this.#fields[(entry - 1) * FIELDS] ?? 0];
-      if (pack && test(pack)) return true;
-    }
+    for (const entry of this.#chunks.find(id)) if (test(this.#packOf(entry))) return true;
+    return false;
   }
 
   has(id: Uint8Array): boolean {
-    return this.some(id, () => true);
+    return this.#chunks.find(id).length > 0;
   }
 
   locations(id: Uint8Array): Location[] {
-    const found: Location[] = [];
-    for (let slot = this.#first(id); ; slot = (slot + 1) & (this.#slots.length - 1)) {
-      const entry = this.#slots[slot] ?? 0;
-      if (entry === 0) return found;
-      if (!this.#isId(entry - 1, id)) continue;
-      const at = (entry - 1) * FIELDS;
-      const pack = this.packs[this.#fields[at] ?? 0];
-      if (!pack) continue;
-      found.push({
-        pack,
-        offsetBytes: this.#fields[at + 1] ?? 0,
-        sealedBytes: this.#fields[at + 2] ?? 0,
-        kind: (this.#fields[at + 3] ?? 0) as ChunkKind,
-      });
-    }
+    return this.#chunks.find(id).map((entry) => ({
+      pack: this.#packOf(entry),
+      offsetBytes: this.#chunks.get(entry, ChunkField.offsetBytes),
+      sealedBytes: this.#chunks.get(entry, ChunkField.sealedBytes),
+      kind: this.#chunks.get(entry, ChunkField.kind) as ChunkKind,
+    }));
+  }
+
+  /** The pack with the number that `IndexedPack.number` gave. */
+  pack(number: number): IndexedPack {
+    return new IndexedPack(this.#packs, number);
+  }
+
+  /** A pack as it was added. */
+  packWithChunks(pack: IndexedPack): Pack {
+    const { id, stream, sizeBytes } = pack;
+    return { id, stream, sizeBytes, chunks: PackedChunks.of(this.chunksOf(pack)) };
+  }
+
+  /** Of the chunk with that number. */
+  sealedBytesOf(entry: number): number {
+    return this.#chunks.get(entry, ChunkField.sealedBytes);
   }
 
   /** The chunks of a pack in their order. */
-  chunksOf(pack: IndexedPack): PackedChunk[] {
+  chunksOf({ firstEntry, chunkCount }: IndexedPack): PackedChunk[] {
     const chunks: PackedChunk[] = [];
-    for (let entry = pack.firstEntry; entry < pack.firstEntry + pack.chunkCount; entry++)
+    for (let entry = firstEntry; entry < firstEntry + chunkCount; entry++)
       chunks.push({
-        id: this.#ids.subarray(entry * CHUNK_ID_BYTES, (entry + 1) * CHUNK_ID_BYTES),
-        offsetBytes: this.#fields[entry * FIELDS + 1] ?? 0,
-        sealedBytes: this.#fields[entry * FIELDS + 2] ?? 0,
-        kind: (this.#fields[entry * FIELDS + 3] ?? 0) as ChunkKind,
+        id: this.#chunks.idOf(entry),
+        offsetBytes: this.#chunks.get(entry, ChunkField.offsetBytes),
+        sealedBytes: this.#chunks.get(entry, ChunkField.sealedBytes),
+        kind: this.#chunks.get(entry, ChunkField.kind) as ChunkKind,
       });
     return chunks;
   }
 
-  /** The id is in `bytes` from `idAt` on. There is room for it. */
-  #insert(
-    bytes: Uint8Array,
-    idAt: number,
-    packNumber: number,
-    offsetBytes: number,
-    sealedBytes: number,
-    kind: number,
-  ): void {
-    const entry = this.#count++;
-    const ids = this.#ids;
-    const to = entry * CHUNK_ID_BYTES;
-    // A loop is faster than any call for so few bytes.
-    for (let i = 0; i < CHUNK_ID_BYTES; i++) ids[to + i] = bytes[idAt + i] ?? 0;
-    const fields = this.#fields;
-    const at = entry * FIELDS;
-    fields[at] = packNumber;
-    fields[at + 1] = offsetBytes;
-    fields[at + 2] = sealedBytes;
-    fields[at + 3] = kind;
-    this.#place(entry);
-  }
-
-  #place(entry: number): void {
-    const slots = this.#slots;
-    let slot = this.#first(this.#ids, entry * CHUNK_ID_BYTES);
-    while (slots[slot] !== 0) slot = (slot + 1) & (slots.length - 1);
-    slots[slot] = entry + 1;
-  }
-
-  /** Room for so many more. */
-  #reserve(count: number): void {
-    let slots = this.#slots.length;
-    while ((this.#count + count) * 2 > slots) slots *= 2;
-    if (slots === this.#slots.length) return;
-    this.#slots = new Uint32Array(slots);
-    const ids = Buffer.alloc((slots / 2) * CHUNK_ID_BYTES);
-    this.#ids.copy(ids, 0, 0, this.#count * CHUNK_ID_BYTES);
-    this.#ids = ids;
-    const fields = new Uint32Array((slots / 2) * FIELDS);
-    fields.set(this.#fields.subarray(0, this.#count * FIELDS));
-    this.#fields = fields;
-    for (let entry = 0; entry < this.#count; entry++) this.#place(entry);
-  }
-
-  #first(id: Uint8Array, at = 0): number {
-    const hash =
-      (id[at] ?? 0) | ((id[at + 1] ?? 0) << 8) | ((id[at + 2] ?? 0) << 16) | ((id[at + 3] ?? 0) << 24);
-    return hash & (this.#slots.length - 1);
-  }
-
-  #isId(entry: number, id: Uint8Array): boolean {
-    const at = entry * CHUNK_ID_BYTES;
-    return this.#ids.compare(id, 0, CHUNK_ID_BYTES, at, at + CHUNK_ID_BYTES) === 0;
+  #packOf(entry: number): IndexedPack {
+    return this.pack(this.#chunks.get(entry, ChunkField.pack));
   }
 }
+
+const NO_CLAIMS: readonly Claim[] = [];
 
 function packKey(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");

@@ -2,6 +2,7 @@
 /** Every decoder: round trips, one encoding only, and nothing but DataError for anything that a device could store. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
+import { tmpdir } from "node:os";
 import { decode, encode } from "cborg";
 import { ByteReader } from "../../firmware/protocol/byte-reader";
 import { MAX_ENTRY_BYTES } from "../../firmware/protocol/limits";
@@ -41,6 +42,7 @@ import {
 } from "./log-entry";
 import { PackBuilder, packCapacity } from "./pack-builder";
 import {
+  type Pack,
   PackStream,
   VARIANT_BYTES,
   openIndex,
@@ -360,23 +362,56 @@ describe("repository formats", () => {
     attack("index blob", sealIndexBlob(keys, packs), (bytes) => openIndexBlob(keys, bytes));
   });
 
-  it("the index in memory finds every chunk, and only those", () => {
-    const index = new ChunkIndex();
-    const devices = new Set(["one"]);
-    for (let pack = 0; pack < 50; pack++) {
-      const chunks = PackedChunks.of(
-        Array.from({ length: 100 }, (_, i) => ({
-          id: noise(pack * 100 + i + 1, 32),
-          kind: ChunkKind.data,
-          sealedBytes: 20,
-        })),
+  for (const maxRecent of [65_536, 30])
+    it(`the index finds every chunk and pack, and only those, with ${String(maxRecent)} of each in memory`, () => {
+      const index = new ChunkIndex({ folder: tmpdir(), maxRecent });
+      const claim = { body: { lamport: 1, writer: noise(7, 16), sequence: 3 }, devices: new Set(["two"]) };
+      const packOf = (number: number): Pack => ({
+        id: noise(100_000 + number, 32),
+        stream: PackStream.data,
+        sizeBytes: 9999,
+        chunks: PackedChunks.of(
+          Array.from({ length: 100 }, (_, i) => ({
+            // The last chunk is in every pack.
+            id: noise(i === 99 ? 1_000_000 : number * 100 + i + 1, 32),
+            kind: ChunkKind.data,
+            sealedBytes: 20,
+          })),
+        ),
+      });
+      for (let pack = 0; pack < 50; pack++) index.add(packOf(pack), new Set(["one"]));
+      for (let pack = 0; pack < 50; pack += 2) index.add(packOf(pack), new Set(["two"]), [claim]);
+      for (let i = 1; i <= 5000; i++)
+        if (i % 100 !== 0) assert.equal(index.locations(noise(i, 32)).length, 1, String(i));
+      for (let i = 6000; i < 7000; i++) assert.equal(index.has(noise(i, 32)), false);
+      const everywhere = index.locations(noise(1_000_000, 32));
+      assert.deepEqual(
+        everywhere.map(({ pack }) => pack.number),
+        Array.from({ length: 50 }, (_, i) => i),
       );
-      index.add({ id: noise(100_000 + pack, 32), stream: PackStream.data, sizeBytes: 9999, chunks }, devices);
-    }
-    for (let i = 1; i <= 5000; i++) assert.equal(index.locations(noise(i, 32)).length, 1, String(i));
-    for (let i = 6000; i < 7000; i++) assert.equal(index.has(noise(i, 32)), false);
-    assert.equal(index.chunksOf(index.packs[7] as (typeof index.packs)[0])[3]?.offsetBytes, 68);
-  });
+      assert.equal(index.chunksOf(index.pack(7))[3]?.offsetBytes, 68);
+      assert.deepEqual(index.packWithChunks(index.pack(7)).chunks.bytes, packOf(7).chunks.bytes);
+      for (let number = 0; number < 50; number++) {
+        const pack = index.packById(noise(100_000 + number, 32));
+        assert.equal(pack?.number, number);
+        assert.deepEqual([...pack.devices], number % 2 === 0 ? ["one", "two"] : ["one"]);
+        assert.deepEqual(pack.claims, number % 2 === 0 ? [claim] : []);
+      }
+      index.lose(noise(100_004, 32), "one");
+      assert.deepEqual([...index.pack(4).devices], ["two"]);
+      index.pack(5).isCondemned = true;
+      assert.deepEqual(
+        [4, 5, 6].map((number) => index.pack(number).isCondemned),
+        [false, true, false],
+      );
+      index.dropOthers(({ number }) => number === 9);
+      const left = [...index.packs()].filter(({ isDropped }) => !isDropped);
+      assert.deepEqual(
+        left.map(({ number }) => number),
+        [9],
+      );
+      index.close();
+    });
 
   it("a log entry opens in its place only", () => {
     const { privateKey, publicKey } = generateKeyPairSync("ed25519");

@@ -12,6 +12,7 @@ import { withStateLock } from "../state-lock";
 import { State } from "../state";
 import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
+import type { ChunkIndex } from "./chunk-index";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { ContentBuilder } from "./content";
 import type { Checkpoints } from "./checkpoints";
@@ -39,7 +40,7 @@ import {
 } from "./log-entry";
 import type { LogBook } from "./log-book";
 import type { MergedState } from "./merged-state";
-import type { PackUploader, StoredPack } from "./pack-uploader";
+import type { PackUploader } from "./pack-uploader";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 import { CondemnedMeanwhile } from "./pack-fate";
 import { type TreeEntry, encodeEntry } from "./tree";
@@ -54,6 +55,7 @@ const BODY_RESERVE_BYTES = 360;
 export interface CommitContext {
   keys: RepositoryKeys;
   cipher: ChunkCipher;
+  index: ChunkIndex;
   logs: LogBook;
   state: MergedState;
   editor: TreeEditor;
@@ -107,7 +109,7 @@ export class Committer {
       for (const folder of folders) await this.#storeFolders(root, folder, uploader);
       if (isAgain) await this.#storePending(uploader);
       if (isSameState) await uploader.flush();
-      if (isSameState && uploader.packs.length === 0) {
+      if (isSameState && uploader.packs.size === 0) {
         await Promise.all(this.#context.targets.map((target) => logs.bringUpToDate(target, checkpoints)));
         return false;
       }
@@ -206,7 +208,7 @@ export class Committer {
       ...(revoked ? { revoked } : {}),
     });
     await Promise.all(targets.map((target) => logs.bringUpToDate(target, checkpoints)));
-    uploader.packs.length = 0;
+    uploader.packs.clear();
   }
 
   /** Signs and seals an entry and makes it durable on this computer. */
@@ -230,21 +232,29 @@ export class Committer {
   }
 
   /** What goes into each entry: the packs themselves when they fit, else ids of index blobs, stored on every target. */
-  async #index(stored: readonly StoredPack[], room: number): Promise<(Uint8Array | Uint8Array[])[]> {
-    if (stored.length === 0) return [];
-    const names = this.#context.targets.map((target) => target.name);
-    const packs = stored.map((pack) => ({
-      ...pack,
-      deviceMask: names.reduce((mask, name, i) => (pack.devices.has(name) ? mask | (1 << i) : mask), 0),
-    }));
-    const sizeBytes = packs.reduce((sum, pack) => sum + indexedPackBytes(pack), 8);
-    if (sizeBytes <= room) return [encodeIndex(packs)];
+  async #index(stored: PackUploader["packs"], room: number): Promise<(Uint8Array | Uint8Array[])[]> {
+    if (stored.size === 0) return [];
+    let sizeBytes = 8;
+    for (const number of stored.keys())
+      sizeBytes += indexedPackBytes(this.#context.index.pack(number).chunkCount);
+    if (sizeBytes <= room) return [encodeIndex([...this.#records(stored)])];
     const ids: Uint8Array[] = [];
-    for (const group of inIndexBlobs(packs)) ids.push(await this.#putIndexBlob(group));
+    for (const group of inIndexBlobs(this.#records(stored))) ids.push(await this.#putIndexBlob(group));
     const perEntry = Math.min(MAX_INDEX_BLOBS, Math.max(1, Math.floor(room / 36)));
     const lists: Uint8Array[][] = [];
     for (let at = 0; at < ids.length; at += perEntry) lists.push(ids.slice(at, at + perEntry));
     return lists;
+  }
+
+  *#records(stored: PackUploader["packs"]): Generator<IndexedPackRecord> {
+    const { index, targets } = this.#context;
+    for (const [number, devices] of stored) {
+      const deviceMask = targets.reduce(
+        (mask, { name }, i) => (devices.has(name) ? mask | (1 << i) : mask),
+        0,
+      );
+      yield { ...index.packWithChunks(index.pack(number)), deviceMask };
+    }
   }
 
   async #putIndexBlob(packs: readonly IndexedPackRecord[]): Promise<Uint8Array> {

@@ -102,7 +102,7 @@ describe("pushes of what compresses", function () {
     const attempt = async (level: number): Promise<ChunkIndex> => {
       const cipher = new ChunkCipher(keys, new ChunkEncoder(level));
       const { journal, left } = PushJournal.open(folder);
-      const index = new ChunkIndex();
+      const index = new ChunkIndex({ folder });
       const options = {
         keys,
         cipher,

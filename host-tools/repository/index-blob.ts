@@ -14,7 +14,7 @@
 import { DataError } from "../../firmware/protocol/data-error";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import { INDEX_SEAL_BYTES, MAX_PACK_BYTES, type Pack, openIndex, sealIndex, streamOf } from "./pack-format";
-import { PackedChunks } from "./packed-chunks";
+import { PACKED_CHUNK_BYTES, PackedChunks } from "./packed-chunks";
 import type { RepositoryKeys } from "./repository-keys";
 
 const INDEX_VERSION = 1;
@@ -29,9 +29,9 @@ export interface IndexedPackRecord extends Pack {
   deviceMask: number;
 }
 
-/** What a pack adds to an index. */
-export function indexedPackBytes(pack: Pack): number {
-  return PACK_FIELDS_BYTES + pack.chunks.bytes.length;
+/** What a pack of so many chunks adds to an index. */
+export function indexedPackBytes(chunkCount: number): number {
+  return PACK_FIELDS_BYTES + 4 + chunkCount * PACKED_CHUNK_BYTES;
 }
 
 /** Packs for one blob each, in their order. */
@@ -43,11 +43,11 @@ export function* inIndexBlobs(
   let group: IndexedPackRecord[] = [];
   let bytes = 0;
   for (const pack of packs) {
-    bytes += indexedPackBytes(pack);
+    bytes += indexedPackBytes(pack.chunks.length);
     if (group.length > 0 && bytes > INDEX_BLOB_TARGET_BYTES) {
       yield group;
       group = [];
-      bytes = indexedPackBytes(pack);
+      bytes = indexedPackBytes(pack.chunks.length);
     }
     group.push(pack);
     if (!isEnd(pack, bytes)) continue;

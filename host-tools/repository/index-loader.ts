@@ -9,6 +9,7 @@ import { Refusal } from "../refusal";
 import type { Checkpoint } from "./checkpoints";
 import type { ChunkIndex, Claim } from "./chunk-index";
 import { type EntryOrder, compareOrder } from "./entry-order";
+import { EntrySet } from "./entry-set";
 import { type IndexedPackRecord, MAX_INDEX_BLOB_BYTES, decodeIndex, openIndexBlob } from "./index-blob";
 import type { KeptBlobs } from "./kept-blobs";
 import type { EntryBody, EntryDetail } from "./log-entry";
@@ -16,7 +17,7 @@ import { PackFate } from "./pack-fate";
 import type { RepositoryKeys } from "./repository-keys";
 import type { WriterLog } from "./writer-log";
 
-const PARALLEL = 8;
+const PARALLEL = 4;
 
 /** What says that packs are somewhere: an entry, or a checkpoint in the place of the one that it ends with. */
 interface PackSource extends EntryOrder {
@@ -96,19 +97,20 @@ export class IndexLoader {
     const { cut } = record;
     const { devices, indexBlobs, condemned, lost } = snapshot;
     const source = { ...cut, devices };
-    const present = new Set<string>();
+    const present = new EntrySet(this.#index.packCount);
     // In their order, so that the next checkpoint has most of these blobs again.
     for (let at = 0; at < indexBlobs.length; at += PARALLEL) {
       const ids = indexBlobs.slice(at, at + PARALLEL);
       for (const packs of await Promise.all(ids.map((id) => this.#blob(id, source)))) {
         this.#add(packs, source);
-        for (const { id } of packs) present.add(Buffer.from(id).toString("hex"));
+        for (const { id } of packs) {
+          const pack = this.#index.packById(id);
+          if (pack) present.add(pack.number);
+        }
       }
     }
     this.#index.dropOthers(
-      (pack) =>
-        present.has(Buffer.from(pack.id).toString("hex")) ||
-        pack.claims.some(({ body }) => compareOrder(body, cut) > 0),
+      (pack) => present.has(pack.number) || pack.claims.some(({ body }) => compareOrder(body, cut) > 0),
     );
     this.fate.restore(condemned, cut);
     for (const { device, id } of lost) this.#index.lose(id, device);
@@ -167,9 +169,8 @@ export class IndexLoader {
         claims = [{ body, devices }];
         shared.set(pack.deviceMask, claims);
       }
-      this.#index.add(pack, claims[0].devices, claims);
-      const indexed = this.#index.packById(pack.id);
-      if (indexed) indexed.isCondemned = this.fate.isCondemned(pack.id);
+      const indexed = this.#index.add(pack, claims[0].devices, claims);
+      indexed.isCondemned = this.fate.isCondemned(pack.id);
     }
   }
 

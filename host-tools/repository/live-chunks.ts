@@ -7,13 +7,14 @@
 import { Refusal } from "../refusal";
 import { type ByteString, formatRemotePath } from "./byte-names";
 import type { ChunkIndex, IndexedPack } from "./chunk-index";
+import { EntrySet } from "./entry-set";
 import { EntryType, type TreeEntry } from "./tree";
 import type { TreeStore } from "./tree-store";
 
 export class LiveChunks {
   readonly #index: ChunkIndex;
   readonly #trees: TreeStore;
-  readonly #bits: Uint8Array;
+  readonly #live: EntrySet;
   /** Contents of folders that were walked. */
   readonly #walked = new Set<string>();
   readonly #signal: AbortSignal | undefined;
@@ -21,7 +22,7 @@ export class LiveChunks {
   constructor(options: { index: ChunkIndex; trees: TreeStore; signal?: AbortSignal | undefined }) {
     this.#index = options.index;
     this.#trees = options.trees;
-    this.#bits = new Uint8Array(Math.ceil(options.index.size / 8));
+    this.#live = new EntrySet(options.index.size);
     this.#signal = options.signal;
   }
 
@@ -47,7 +48,7 @@ export class LiveChunks {
   }
 
   #add(id: Uint8Array, path: readonly ByteString[] | undefined): void {
-    if (this.#index.mark(id, this.#bits) !== undefined) return;
+    if (this.#index.mark(id, this.#live) !== undefined) return;
     if (this.#trees.pending.has(Buffer.from(id).toString("latin1"))) return;
     const what = path ? formatRemotePath(path) : "a log entry";
     throw new Refusal("missingBlob", `a chunk of ${what} is in no pack, so nothing is deleted`, {
@@ -56,15 +57,15 @@ export class LiveChunks {
   }
 
   isLive(entry: number): boolean {
-    return ((this.#bits[entry >> 3] ?? 0) & (1 << (entry & 7))) !== 0;
+    return this.#live.has(entry);
   }
 
   /** Sealed bytes of a pack's chunks: those that are needed, and those that are not. */
   bytesOf(pack: IndexedPack): { liveBytes: number; deadBytes: number } {
     const bytes = { liveBytes: 0, deadBytes: 0 };
-    this.#index.chunksOf(pack).forEach(({ sealedBytes }, i) => {
-      bytes[this.isLive(pack.firstEntry + i) ? "liveBytes" : "deadBytes"] += sealedBytes;
-    });
+    const { firstEntry, chunkCount } = pack;
+    for (let entry = firstEntry; entry < firstEntry + chunkCount; entry++)
+      bytes[this.isLive(entry) ? "liveBytes" : "deadBytes"] += this.#index.sealedBytesOf(entry);
     return bytes;
   }
 }

@@ -28,8 +28,8 @@ interface Folder {
   next: number;
 }
 
-/** Events that may wait: about 4 MiB. */
-const MAX_AHEAD = 8192;
+/** Events that may wait: about 1 MiB. */
+const MAX_AHEAD = 2048;
 const SLICE_MS = 3;
 const MAX_SCAN_DEPTH = 200;
 

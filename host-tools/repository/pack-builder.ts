@@ -16,18 +16,15 @@ import {
   VARIANT_BYTES,
   writePackHeader,
 } from "./pack-format";
-import {
-  MAX_PACK_CHUNKS,
-  PACKED_CHUNK_BYTES,
-  PACK_HEADER_BYTES,
-  type PackedChunk,
-  PackedChunks,
-} from "./packed-chunks";
+import { ChunkList, PACKED_CHUNK_BYTES, PACK_HEADER_BYTES, PackedChunks } from "./packed-chunks";
 import { copyBytes } from "./copy-bytes";
 import { type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
 const OVERHEAD_BYTES = PACK_HEADER_BYTES + 4 + VARIANT_BYTES + INDEX_SEAL_BYTES + PACK_TRAILER_BYTES;
+
+/** A quarter of what a reader takes: what is kept in memory of a pack of tiny files stays small. */
+const MAX_CHUNKS = 16_384;
 
 /** The buffer that a builder needs for packs of up to `targetBytes`; the largest chunk always fits in an empty pack. */
 export function packCapacity(targetBytes: number): number {
@@ -58,7 +55,8 @@ export class PackBuilder {
   readonly #targetBytes: number;
   readonly #variant: number;
   readonly #epoch: number;
-  readonly #chunks: PackedChunk[] = [];
+  readonly #chunks = new ChunkList();
+  #lastOffsetBytes = PACK_HEADER_BYTES;
   #lengthBytes = PACK_HEADER_BYTES;
 
   constructor(options: {
@@ -91,18 +89,18 @@ export class PackBuilder {
 
   /** The chunk added last as it is in the pack, unless it was a piece of a file: a view. */
   get lastSealed(): Uint8Array {
-    return this.#buffer.subarray(this.#chunks.at(-1)?.offsetBytes ?? this.#lengthBytes, this.#lengthBytes);
+    return this.#buffer.subarray(this.#lastOffsetBytes, this.#lengthBytes);
   }
 
   /** Whether a chunk of this size may still be added. */
   fits(plaintextBytes: number): boolean {
     if (this.isEmpty) return true;
-    return this.#sizeWith(plaintextBytes) <= this.#targetBytes && this.#chunks.length < MAX_PACK_CHUNKS;
+    return this.#sizeWith(plaintextBytes) <= this.#targetBytes && this.#chunks.length < MAX_CHUNKS;
   }
 
   /** Whether there is memory for it, however full the pack may already be. */
   hasRoom(plaintextBytes: number): boolean {
-    return this.#sizeWith(plaintextBytes) <= this.#buffer.length && this.#chunks.length < MAX_PACK_CHUNKS;
+    return this.#sizeWith(plaintextBytes) <= this.#buffer.length && this.#chunks.length < MAX_CHUNKS;
   }
 
   #sizeWith(plaintextBytes: number): number {
@@ -111,11 +109,13 @@ export class PackBuilder {
   }
 
   add(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array): void {
-    const chunk = { id, kind, offsetBytes: this.#lengthBytes, sealedBytes: plaintext.length + SEAL_BYTES };
-    if (kind === ChunkKind.data) copyBytes(plaintext, this.#buffer, chunk.offsetBytes + 1);
-    else chunk.sealedBytes = this.#cipher.seal(kind, id, plaintext, this.#buffer, chunk.offsetBytes);
-    this.#chunks.push(chunk);
-    this.#lengthBytes += chunk.sealedBytes;
+    const offsetBytes = this.#lengthBytes;
+    let sealedBytes = plaintext.length + SEAL_BYTES;
+    if (kind === ChunkKind.data) copyBytes(plaintext, this.#buffer, offsetBytes + 1);
+    else sealedBytes = this.#cipher.seal(kind, id, plaintext, this.#buffer, offsetBytes);
+    this.#chunks.add(id, kind, sealedBytes);
+    this.#lastOffsetBytes = offsetBytes;
+    this.#lengthBytes += sealedBytes;
   }
 
   /** What is left to do is `sealPack`'s. */
@@ -124,7 +124,7 @@ export class PackBuilder {
       stream: this.stream,
       buffer: this.#buffer,
       filledBytes: this.#lengthBytes,
-      chunkList: PackedChunks.of(this.#chunks).bytes,
+      chunkList: this.#chunks.finish(),
       variant: this.#variant,
       indexKey: this.#keys.at(this.#epoch).packIndexKey,
     };

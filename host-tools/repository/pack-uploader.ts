@@ -13,6 +13,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { BlobDevice } from "./blob-device";
 import type { ChunkCipher } from "./chunk-cipher";
 import type { ChunkIndex, IndexedPack } from "./chunk-index";
+import { EntrySet } from "./entry-set";
 import type { PushJournal } from "./journal";
 import { type BuiltPack, type PackBuffer, PackBuilder, packCapacity } from "./pack-builder";
 import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
@@ -38,14 +39,9 @@ interface Filling {
   distrusted: readonly BlobDevice[];
 }
 
-export interface StoredPack extends Pack {
-  devices: ReadonlySet<string>;
-}
-
 export class PackUploader {
-  /** Packs that are in no entry yet, and the devices that have them. */
-  readonly packs: StoredPack[] = [];
-  readonly #packsById = new Map<string, StoredPack>();
+  /** Packs that are in no entry yet, by their numbers in the index, and the devices that have them. */
+  readonly packs = new Map<number, ReadonlySet<string>>();
   newChunks = 0;
   storedBytes = 0;
   sentBytes = 0;
@@ -69,7 +65,9 @@ export class PackUploader {
   readonly #sending = new Set<Promise<void>>();
   /** By the id of their first chunk. */
   readonly #plans = new Map<string, Pack>();
-  readonly #confirmed = new Set<IndexedPack>();
+  /** Numbers of packs that the targets were asked about, or have taken. */
+  readonly #confirmed = new EntrySet();
+  readonly #namesByMask = new Map<number, ReadonlySet<string>>();
   #failure: { error: unknown } | undefined;
 
   constructor(options: {
@@ -116,10 +114,10 @@ export class PackUploader {
       );
       if (mask !== 0) {
         const devices = this.#names(mask);
-        if (!this.#index.packById(pack.id)) this.#record(pack, devices);
-        this.#index.add(pack, devices);
-        const indexed = this.#index.packById(pack.id);
-        if (indexed) this.#confirmed.add(indexed);
+        const isNew = !this.#index.packById(pack.id);
+        const { number } = this.#index.add(pack, devices);
+        if (isNew) this.packs.set(number, devices);
+        this.#confirmed.add(number);
       }
       const first = pack.chunks.idOf(0);
       if (first && mask !== this.#everyTarget && pack.sizeBytes <= packCapacity(this.#targetBytes))
@@ -153,8 +151,7 @@ export class PackUploader {
     this.#throwFailure();
     const stream = kind === ChunkKind.tree || kind === ChunkKind.detail ? PackStream.tree : PackStream.data;
     const filling = await this.#fillingFor(stream, mask, id, plaintext.length);
-    const copy = Uint8Array.from(id);
-    filling.builder.add(kind, copy, plaintext);
+    filling.builder.add(kind, id, plaintext);
     filling.ids.add(key(id));
     this.newChunks++;
     if (kind !== ChunkKind.data) this.#onSealed?.(kind, id, filling.builder.lastSealed);
@@ -234,9 +231,7 @@ export class PackUploader {
       const built = await this.#sealer.seal(filling.builder.close(), isLast);
       this.#journal?.pack(built);
       filling.distrusted = this.#targets.filter((target) => this.#index.isLost(built.id, target.name));
-      this.#index.add(built, this.#names(filling.mask));
-      const indexed = this.#index.packById(built.id);
-      if (indexed) this.#confirmed.add(indexed);
+      this.#confirmed.add(this.#index.add(built, this.#names(filling.mask)).number);
       return built;
     } catch (error) {
       this.#failure ??= { error };
@@ -249,23 +244,23 @@ export class PackUploader {
 
   /** Never rejects: the first failure is kept and thrown by the next call from outside. */
   async #send(pack: BuiltPack, filling: Filling): Promise<void> {
-    const reached = new Set<string>();
+    let reached = 0;
     const targets = this.#targets.filter((_, i) => (filling.mask & (1 << i)) !== 0);
     const results = await Promise.allSettled(
       targets.map(async (target) => {
         if (filling.distrusted.includes(target)) await target.delete([pack.id]);
         const { wasStored, sentBytes } = await target.put(pack.id, [pack.bytes]);
         this.sentBytes += wasStored ? 0 : sentBytes;
-        reached.add(target.name);
+        reached |= 1 << this.#targets.indexOf(target);
       }),
     );
     const failed = results.find((result) => result.status === "rejected");
+    const indexed = this.#index.packById(pack.id);
     if (failed) {
       this.#failure ??= { error: failed.reason };
-      const indexed = this.#index.packById(pack.id);
-      if (indexed) indexed.devices = reached;
-    } else {
-      this.#record(pack, reached);
+      if (indexed) indexed.devices = this.#names(reached);
+    } else if (indexed) {
+      this.#record(indexed, this.#names(reached));
       this.storedBytes += pack.sizeBytes;
     }
     this.#free.push(pack.buffer);
@@ -273,16 +268,9 @@ export class PackUploader {
     else this.#waiting.shift()?.();
   }
 
-  #record(pack: Pack, devices: ReadonlySet<string>): void {
-    const { id, stream, sizeBytes, chunks } = pack;
-    const known = this.#packsById.get(key(id));
-    if (known) {
-      known.devices = new Set([...known.devices, ...devices]);
-      return;
-    }
-    const stored = { id, stream, sizeBytes, chunks, devices };
-    this.#packsById.set(key(id), stored);
-    this.packs.push(stored);
+  #record({ number }: IndexedPack, devices: ReadonlySet<string>): void {
+    const known = this.packs.get(number);
+    this.packs.set(number, known ? new Set([...known, ...devices]) : devices);
   }
 
   async #buffer(): Promise<PackBuffer> {
@@ -305,7 +293,7 @@ export class PackUploader {
     for (;;) {
       let unconfirmed: IndexedPack | undefined;
       const mask = this.#unrecorded(id, (pack) => {
-        if (this.#confirmed.has(pack)) return true;
+        if (this.#confirmed.has(pack.number)) return true;
         unconfirmed = pack;
         return false;
       });
@@ -330,19 +318,24 @@ export class PackUploader {
   }
 
   #names(mask: number): ReadonlySet<string> {
-    return new Set(this.#targets.filter((_, i) => (mask & (1 << i)) !== 0).map((target) => target.name));
+    const known = this.#namesByMask.get(mask);
+    if (known) return known;
+    const names = new Set(this.#targets.filter((_, i) => (mask & (1 << i)) !== 0).map(({ name }) => name));
+    this.#namesByMask.set(mask, names);
+    return names;
   }
 
   /** Asks the targets whether they still have a pack, and about its neighbours in the same request. */
   async #confirm(pack: IndexedPack): Promise<void> {
-    const from = this.#index.packs.indexOf(pack);
-    const asked = this.#index.packs
-      .slice(from, from + CONFIRM_AHEAD)
-      .filter((other) => !this.#confirmed.has(other));
+    const asked: IndexedPack[] = [];
+    for (const other of this.#index.packs(pack.number)) {
+      if (other.number >= pack.number + CONFIRM_AHEAD) break;
+      if (!this.#confirmed.has(other.number)) asked.push(other);
+    }
     const ids = asked.map((other) => other.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     asked.forEach((other, i) => {
-      this.#confirmed.add(other);
+      this.#confirmed.add(other.number);
       const lost = this.#targets.filter(
         (target, at) => other.devices.has(target.name) && answers[at]?.[i] !== true,
       );

@@ -15,6 +15,7 @@ export const MAX_PACK_CHUNKS = 65536;
 /** What a pack begins with: the offset of its first chunk. */
 export const PACK_HEADER_BYTES = 8;
 const COUNT_BYTES = 4;
+const FIRST_LIST_CHUNKS = 64;
 
 export interface PackedChunk {
   id: Uint8Array;
@@ -22,6 +23,35 @@ export interface PackedChunk {
   /** Of the sealed chunk within the pack. */
   offsetBytes: number;
   sealedBytes: number;
+}
+
+/** Such a list while it gets longer. */
+export class ChunkList {
+  #bytes = Buffer.alloc(COUNT_BYTES + FIRST_LIST_CHUNKS * PACKED_CHUNK_BYTES);
+  #lengthBytes = COUNT_BYTES;
+
+  get length(): number {
+    return (this.#lengthBytes - COUNT_BYTES) / PACKED_CHUNK_BYTES;
+  }
+
+  add(id: Uint8Array, kind: ChunkKind, sealedBytes: number): void {
+    const at = this.#lengthBytes;
+    if (at + PACKED_CHUNK_BYTES > this.#bytes.length) {
+      const bytes = Buffer.alloc(2 * this.#bytes.length);
+      this.#bytes.copy(bytes);
+      this.#bytes = bytes;
+    }
+    this.#bytes.set(id, at);
+    this.#bytes[at + CHUNK_ID_BYTES] = kind;
+    this.#bytes.writeUInt32BE(sealedBytes, at + CHUNK_ID_BYTES + 1);
+    this.#lengthBytes = at + PACKED_CHUNK_BYTES;
+  }
+
+  /** As it is written: a view, until the next chunk. */
+  finish(): Buffer {
+    this.#bytes.writeUInt32BE(this.length, 0);
+    return this.#bytes.subarray(0, this.#lengthBytes);
+  }
 }
 
 export class PackedChunks implements Iterable<PackedChunk> {
@@ -36,16 +66,9 @@ export class PackedChunks implements Iterable<PackedChunk> {
 
   /** In their order, without gaps. */
   static of(chunks: readonly Omit<PackedChunk, "offsetBytes">[]): PackedChunks {
-    const bytes = Buffer.allocUnsafe(COUNT_BYTES + chunks.length * PACKED_CHUNK_BYTES);
-    bytes.writeUInt32BE(chunks.length, 0);
-    let at = COUNT_BYTES;
-    for (const chunk of chunks) {
-      bytes.set(chunk.id, at);
-      bytes[at + CHUNK_ID_BYTES] = chunk.kind;
-      bytes.writeUInt32BE(chunk.sealedBytes, at + CHUNK_ID_BYTES + 1);
-      at += PACKED_CHUNK_BYTES;
-    }
-    return new PackedChunks(bytes);
+    const list = new ChunkList();
+    for (const { id, kind, sealedBytes } of chunks) list.add(id, kind, sealedBytes);
+    return new PackedChunks(list.finish());
   }
 
   /** Reads the list at `at`, as a view; the chunks must fit in a pack of `packBytes`. */

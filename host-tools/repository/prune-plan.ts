@@ -4,6 +4,7 @@
 import type { BlobDevice } from "./blob-device";
 import type { IndexedPack } from "./chunk-index";
 import { directItems } from "./content";
+import { EntrySet } from "./entry-set";
 import { LiveChunks } from "./live-chunks";
 import type { RepositoryParts } from "./repository-parts";
 
@@ -24,8 +25,8 @@ export interface PrunePlan {
   repack: IndexedPack[];
   /** Needed sealed bytes in `repack`. */
   repackBytes: number;
-  /** Condemned before, but a version that is kept needs them after all. */
-  needed: Set<IndexedPack>;
+  /** Numbers of packs that were condemned before, but a version that is kept needs them after all. */
+  needed: EntrySet;
   /** On these devices, in no index: left by interrupted pushes, or being pushed just now. */
   unreferenced: Map<BlobDevice, BlobOnDevice[]>;
   /** On these devices, though dropped: they were not connected then. */
@@ -60,7 +61,7 @@ export async function planPrune(parts: RepositoryParts, maxUnused: number): Prom
   const partly: PartlyUsed[] = [];
   const connected = new Set(parts.options.devices.map(({ name }) => name));
   const smallBytes = (await parts.packTargetBytes()) / SMALL_SHARE;
-  for (const pack of parts.index.packs) {
+  for (const pack of parts.index.packs()) {
     if (pack.isDropped || pack.isCondemned) continue;
     const { liveBytes, deadBytes } = live.bytesOf(pack);
     if (![...pack.devices].some((name) => connected.has(name))) continue;
@@ -94,16 +95,18 @@ export async function findLive(parts: RepositoryParts): Promise<LiveChunks> {
   return live;
 }
 
-/** Condemned packs with a chunk that is needed and nowhere else. */
-export function findNeeded({ index }: RepositoryParts, live: LiveChunks): Set<IndexedPack> {
+/** Numbers of condemned packs with a chunk that is needed and nowhere else. */
+export function findNeeded({ index }: RepositoryParts, live: LiveChunks): EntrySet {
   const isElsewhere = (id: Uint8Array): boolean =>
     index.some(id, (other) => !other.isCondemned && !other.isDropped && other.devices.size > 0);
-  const condemned = index.packs.filter((pack) => pack.isCondemned && !pack.isDropped);
-  return new Set(
-    condemned.filter((pack) =>
-      index.chunksOf(pack).some(({ id }, i) => live.isLive(pack.firstEntry + i) && !isElsewhere(id)),
-    ),
-  );
+  const needed = new EntrySet(index.packCount);
+  for (const pack of index.packs()) {
+    if (!pack.isCondemned || pack.isDropped) continue;
+    const { firstEntry } = pack;
+    if (index.chunksOf(pack).some(({ id }, i) => live.isLive(firstEntry + i) && !isElsewhere(id)))
+      needed.add(pack.number);
+  }
+  return needed;
 }
 
 /** The emptiest first, until little enough is unneeded; and small ones, when there are many. */

@@ -55,7 +55,9 @@ function summarise(parts: RepositoryParts, plan: PrunePlan, holdMs: number): Pru
     for (const { sizeBytes } of packs) bytes += sizeBytes;
     return bytes;
   };
-  const waiting = parts.index.packs.filter((pack) => pack.isCondemned && !plan.needed.has(pack));
+  const waiting = [...parts.index.packs()].filter(
+    (pack) => pack.isCondemned && !plan.needed.has(pack.number),
+  );
   const unreferenced = [...plan.unreferenced.values()].flat();
   return {
     packBytes: plan.packBytes,
@@ -134,7 +136,7 @@ class PruneJob {
       if (Date.now() - entry.timeMs < holdMs) continue;
       const key = Buffer.from(id, "hex");
       const pack = this.#parts.index.packById(key);
-      if (pack && needed.has(pack)) continue;
+      if (pack && needed.has(pack.number)) continue;
       due.push(key);
       if (pack) packs.push(pack);
     }
@@ -187,8 +189,9 @@ class PruneJob {
         for (const pack of packs) {
           options.signal?.throwIfAborted();
           const bytes = await this.#read(pack, devices);
+          const { firstEntry } = pack;
           for (const [i, { kind, id, offsetBytes, sealedBytes }] of index.chunksOf(pack).entries()) {
-            if (!live.isLive(pack.firstEntry + i)) continue;
+            if (!live.isLive(firstEntry + i)) continue;
             const sealed = bytes.subarray(offsetBytes, offsetBytes + sealedBytes);
             await uploader.offer(kind, Uint8Array.from(id), cipher.open(kind, id, sealed));
           }
@@ -201,7 +204,7 @@ class PruneJob {
         await uploader.abandon();
         throw error;
       }
-      commit.packs.push(...uploader.packs);
+      for (const [number, names] of uploader.packs) commit.packs.set(number, names);
     }
   }
 

@@ -22,8 +22,8 @@ import type { TreeStore } from "./tree-store";
 const WINDOW_BYTES = 4 * 1024 * 1024;
 /** Being fetched while one is written: several small windows keep the network busier than a large one. */
 const WINDOWS_AHEAD = 4;
-const WINDOW_CHUNKS = 4096;
-const WINDOW_STEPS = 16_384;
+const WINDOW_CHUNKS = 1024;
+const WINDOW_STEPS = 4096;
 /** Node sets times to the microsecond. */
 const TIME_TOLERANCE_NANOS = 2000;
 

@@ -45,7 +45,7 @@ export class RepositoryParts {
   readonly folder: string;
   readonly onWarning: (text: string) => void;
   readonly cipher: ChunkCipher;
-  readonly index = new ChunkIndex();
+  readonly index: ChunkIndex;
   readonly cache: ChunkCache;
   readonly blobs: KeptBlobs;
   readonly logs: LogBook;
@@ -77,6 +77,7 @@ export class RepositoryParts {
     const cacheFolder = join(this.folder, "cache");
     this.cipher = new ChunkCipher(keys);
     this.cache = new ChunkCache(cacheFolder);
+    this.index = new ChunkIndex({ folder: cacheFolder });
     this.#local = new LocalState({ folder: this.folder, keys });
     this.#keyLog = { keyring, opener, local: this.#local, onWarning };
     this.keyAdministration = new KeyAdministration({
@@ -142,6 +143,7 @@ export class RepositoryParts {
   async close(): Promise<void> {
     await this.#local.save();
     this.cache.close();
+    this.index.close();
     this.#unlocked.keyring.zero();
   }
 
@@ -198,6 +200,7 @@ export class RepositoryParts {
     return new Committer({
       keys: this.keys,
       cipher: this.cipher,
+      index: this.index,
       logs: this.logs,
       state: this.state,
       editor: this.#editor,
@@ -263,9 +266,10 @@ export class RepositoryParts {
 
   isEverythingOnAllDevices(): boolean {
     const names = this.options.devices.map((device) => device.name);
-    return this.index.packs.every(
-      (pack) => pack.isDropped || (!pack.isCondemned && names.every((name) => pack.devices.has(name))),
-    );
+    for (const pack of this.index.packs())
+      if (!pack.isDropped && (pack.isCondemned || !names.every((name) => pack.devices.has(name))))
+        return false;
+    return true;
   }
 
   /** Everything as it was in the version that `at` names, or as it is now. */

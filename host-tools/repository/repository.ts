@@ -3,6 +3,7 @@
 
 import { formatRemotePath, parseRemotePath, toBytes, toText } from "./byte-names";
 import { ChunkFetcher } from "./chunk-fetcher";
+import type { IndexedPack } from "./chunk-index";
 import { FileStorer } from "./file-storer";
 import { type RepairOptions, type RepairReport, Repairer } from "./integrity/repair";
 import { type VerifyOptions, type VerifyReport, verify } from "./integrity/verify";
@@ -258,8 +259,8 @@ export class Repository {
   /** With `at` the files, folders and bytes of that version; the rest is always about everything stored. */
   async usage({ at }: AtOptions = {}): Promise<RepositoryUsage> {
     const { index, logs, options } = this.#parts;
-    const { packs } = index;
-    const sum = (of: typeof packs): number => of.reduce((bytes, pack) => bytes + pack.sizeBytes, 0);
+    const sum = (of: readonly IndexedPack[]): number => of.reduce((bytes, pack) => bytes + pack.sizeBytes, 0);
+    const packs = [...index.packs()];
     const devices = await Promise.all(
       options.devices.map(async (device) => {
         const { capacityBytes, freeBytes } = await device.status();

@@ -49,7 +49,7 @@ export async function checkBlobs(
       found.unreferencedBytes += sizeBytes;
     }
   }
-  const claimed = parts.index.packs.filter((pack) => pack.devices.has(device.name));
+  const claimed = [...parts.index.packs()].filter((pack) => pack.devices.has(device.name));
   for (let at = 0; at < claimed.length; at += BATCH) {
     parts.options.signal?.throwIfAborted();
     const batch = claimed.slice(at, at + BATCH);

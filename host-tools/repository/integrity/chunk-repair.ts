@@ -13,7 +13,7 @@ import type { PackedChunk } from "../packed-chunks";
 import type { Problem, Progress } from "../repository-api";
 import { ChunkKind } from "../repository-keys";
 import type { RepositoryParts } from "../repository-parts";
-import { EntrySet } from "./entry-set";
+import { EntrySet } from "../entry-set";
 import type { Examination } from "./examination";
 import { remakeChunks } from "./local-remake";
 
@@ -73,7 +73,7 @@ export class ChunkRepair {
   /** What the device has no good copy of: found now, or written down by an earlier repair. */
   badPacks({ name }: BlobDevice): IndexedPack[] {
     const { index } = this.#parts;
-    return index.packs.filter(
+    return [...index.packs()].filter(
       (pack) => index.isLost(pack.id, name) || this.#examination.damage.get(name, pack),
     );
   }
@@ -122,7 +122,7 @@ export class ChunkRepair {
     const { index } = this.#parts;
     const { walk, places } = this.#examination;
     if (walk.nowhere + walk.broken === 0) return;
-    for (const pack of index.packs) {
+    for (const pack of index.packs()) {
       if (pack.devices.size > 0) continue;
       for (const { kind, id } of index.chunksOf(pack)) {
         const entry = index.entryOf(id);
@@ -159,8 +159,7 @@ export class ChunkRepair {
         const entry = index.entryOf(chunk.id);
         if (entry === undefined || wanted?.has(entry) !== true) continue;
         wanted.delete(entry);
-        // The index moves its memory when it grows.
-        waiting.push({ ...chunk, id: Uint8Array.from(chunk.id) });
+        waiting.push(chunk);
         bytes += chunk.sealedBytes;
         if (bytes < WINDOW_BYTES) continue;
         await this.#rebuildChunks(device, waiting, fetcher);

@@ -32,20 +32,21 @@ export interface LogDamage {
 
 /** Damaged packs of the connected devices. */
 export class DamageMap {
-  readonly #byDevice = new Map<string, Map<IndexedPack, PackDamage>>();
+  /** By device, then by the pack's number. */
+  readonly #byDevice = new Map<string, Map<number, PackDamage>>();
 
   add(damage: PackDamage): void {
-    const packs = this.#byDevice.get(damage.device) ?? new Map<IndexedPack, PackDamage>();
-    packs.set(damage.pack, damage);
+    const packs = this.#byDevice.get(damage.device) ?? new Map<number, PackDamage>();
+    packs.set(damage.pack.number, damage);
     this.#byDevice.set(damage.device, packs);
   }
 
   delete(device: string, pack: IndexedPack): void {
-    this.#byDevice.get(device)?.delete(pack);
+    this.#byDevice.get(device)?.delete(pack.number);
   }
 
   get(device: string, pack: IndexedPack): PackDamage | undefined {
-    return this.#byDevice.get(device)?.get(pack);
+    return this.#byDevice.get(device)?.get(pack.number);
   }
 
   all(): PackDamage[] {

@@ -23,7 +23,7 @@ export function choosePacks(
   damage: DamageMap,
   percent: number,
 ): PackToRead[] {
-  const packs = parts.index.packs.filter(
+  const packs = [...parts.index.packs()].filter(
     (pack) => pack.devices.has(device.name) && !damage.get(device.name, pack),
   );
   const count =

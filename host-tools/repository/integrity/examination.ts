@@ -123,7 +123,7 @@ export class Examination {
     const { index, options } = this.#parts;
     await this.#read(
       options.devices.flatMap((device) =>
-        index.packs
+        [...index.packs()]
           .filter((pack) => pack.devices.has(device.name))
           .filter((pack) => {
             const damage = this.damage.get(device.name, pack);

@@ -16,7 +16,7 @@ import type { EntryBody } from "../log-entry";
 import { ChunkKind } from "../repository-keys";
 import { EntryType, type TreeEntry } from "../tree";
 import type { TreeStore } from "../tree-store";
-import { EntrySet } from "./entry-set";
+import { EntrySet } from "../entry-set";
 
 /** Ids of chunks that the index does not know; there are none unless an index blob is lost. */
 const MAX_UNKNOWN = 1_000_000;

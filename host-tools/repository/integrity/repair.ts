@@ -12,7 +12,6 @@ import { chunkKey } from "../chunk-fetcher";
 import type { IndexedPack } from "../chunk-index";
 import { MAX_OPERATION_PACKS, type Operation } from "../log-entry";
 import type { PackUploader } from "../pack-uploader";
-import { PackedChunks } from "../packed-chunks";
 import type { Problem, Progress } from "../repository-api";
 import type { ChunkKind } from "../repository-keys";
 import type { RepositoryParts } from "../repository-parts";
@@ -205,12 +204,11 @@ export class Repairer {
     for (const { device, pack } of copier.copied) {
       if (!index.isLost(pack.id, device.name)) continue;
       const devices = new Set([device.name]);
-      index.add({ ...pack, chunks: PackedChunks.of([]) }, devices);
-      const { id, stream, sizeBytes } = pack;
-      uploader.packs.push({ id, stream, sizeBytes, devices, chunks: PackedChunks.of(index.chunksOf(pack)) });
+      index.addDevices(pack, devices);
+      uploader.packs.set(pack.number, devices);
     }
     const operations = options.devices.flatMap(({ name }) => this.#losses(name, indexIdsOn(givenUp, name)));
-    if (operations.length === 0 && uploader.packs.length === 0) return false;
+    if (operations.length === 0 && uploader.packs.size === 0) return false;
     const isChanged = await this.#parts
       .committer()
       .commit(operations, [], uploader, { condemnations: this.#condemnations, isAgain: false });

@@ -15,7 +15,7 @@ import { ChunkKind } from "../repository-keys";
 import { EntryType, type TreeEntry } from "../tree";
 import type { TreeStore } from "../tree-store";
 import type { ChunkState, PackDamage } from "./damage";
-import { EntrySet } from "./entry-set";
+import { EntrySet } from "../entry-set";
 import { contentKey, isAboutContent } from "./reference-walk";
 
 /** Damaged files that are named; more are only counted. About 30 MiB. */
