@@ -101,7 +101,7 @@ describe("pushes of what compresses", function () {
     const two = new MemoryDevice({ name: "two" });
     const attempt = async (level: number): Promise<ChunkIndex> => {
       const cipher = new ChunkCipher(keys, new ChunkEncoder(level));
-      const { journal, left } = PushJournal.open(folder);
+      const journal = PushJournal.open(folder);
       const index = new ChunkIndex({ folder });
       const options = {
         keys,
@@ -114,7 +114,7 @@ describe("pushes of what compresses", function () {
       };
       const uploader = new PackUploader({ ...options, targets: [one, two] });
       try {
-        await uploader.resume(left.packs);
+        await uploader.resume(journal.left.packs());
         for (const plaintext of chunks)
           await uploader.offer(ChunkKind.data, cipher.id(ChunkKind.data, plaintext), plaintext);
         await uploader.flush();

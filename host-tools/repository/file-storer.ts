@@ -50,7 +50,7 @@ export class FileStorer {
   readonly #cipher: ChunkCipher;
   readonly #uploader: ChunkSink;
   readonly #journal: Pick<PushJournal, "file" | "item">;
-  readonly #known: ReadonlyMap<string, ChunkItem[]>;
+  readonly #known: (key: string) => Iterable<ChunkItem>;
   readonly #window: ChunkWindow;
   readonly #onBytes: (bytes: number) => void;
   readonly #signal: AbortSignal | undefined;
@@ -61,7 +61,8 @@ export class FileStorer {
     chunker: Chunker;
     uploader: ChunkSink;
     journal: Pick<PushJournal, "file" | "item">;
-    known: ReadonlyMap<string, ChunkItem[]>;
+    /** The chunks from a file's start on that an interrupted push has seen. */
+    known: (key: string) => Iterable<ChunkItem>;
     onBytes: (bytes: number) => void;
     signal?: AbortSignal | undefined;
   }) {
@@ -78,7 +79,7 @@ export class FileStorer {
   async store(path: ByteString, stat: LocalStat): Promise<StoredFile> {
     if (stat.sizeBytes === 0) return { content: EMPTY_CONTENT, sizeBytes: 0, isStable: true };
     const key = fileKey(stat);
-    const known = this.#known.get(key) ?? [];
+    const known = this.#known(key);
     if (stat.sizeBytes <= SMALL_BYTES) return this.#storeSmall(path, stat, key, known);
     return this.#storeLarge(path, stat, key, known);
   }
@@ -87,9 +88,9 @@ export class FileStorer {
     path: ByteString,
     stat: LocalStat,
     key: string,
-    known: readonly ChunkItem[],
+    known: Iterable<ChunkItem>,
   ): Promise<StoredFile> {
-    const only = known[0];
+    const [only] = known;
     if (only?.id && only.lengthBytes === stat.sizeBytes && (await this.#uploader.isStored(only.id))) {
       this.#journal.item(this.#journal.file(key), only);
       this.#onBytes(stat.sizeBytes);
@@ -118,7 +119,7 @@ export class FileStorer {
     path: ByteString,
     stat: LocalStat,
     key: string,
-    known: readonly ChunkItem[],
+    known: Iterable<ChunkItem>,
   ): Promise<StoredFile> {
     const number = this.#journal.file(key);
     const builder = new ContentBuilder({
@@ -145,7 +146,7 @@ export class FileStorer {
   }
 
   /** The chunks that a journal knows: those that are stored are passed over, the others read and stored. */
-  async #storeKnown(large: LargeFile, known: readonly ChunkItem[]): Promise<boolean> {
+  async #storeKnown(large: LargeFile, known: Iterable<ChunkItem>): Promise<boolean> {
     const { file, number, builder, sizeBytes } = large;
     let at = 0;
     for (const item of known) {

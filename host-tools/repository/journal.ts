@@ -4,49 +4,29 @@
  * pack is sent. After a crash the next push finds here what needs no hashing any more, and builds packs that were under
  * way again bit for bit, so that a device goes on in the middle of them. docs/repository.md "Interrupted pushes".
  *
- * It is a memory, not an authority: a device is asked before a pack counts as stored, chunks carry their ids. Batches of
- * records, each u32 length | 4 bytes of the SHA-256 of the records | records, a record u32 length | u8 type | body; the first batch that does not fit
- * ends the journal.
+ * It is a memory, not an authority: a device is asked before a pack counts as stored, chunks carry their ids.
  */
 
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { createHash, randomBytes } from "node:crypto";
+import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { fromFileError } from "../refusal";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import type { ChunkItem } from "./content";
-import { type Pack, streamOf } from "./pack-format";
-import { PackedChunks } from "./packed-chunks";
+import { BATCH_HEADER_BYTES, RECORD_HEADER_BYTES, RecordType, batchChecksum } from "./journal-format";
+import { LeftJournals } from "./left-journals";
+import type { Pack } from "./pack-format";
 
-const RecordType = { file: 1, chunk: 2, hole: 3, pack: 4 } as const;
-const BATCH_HEADER_BYTES = 8;
-const RECORD_HEADER_BYTES = 5;
-const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 const FLUSH_BYTES = 64 * 1024;
 /** A file's key or a chunk takes less than this. */
 const MAX_SMALL_RECORD_BYTES = 256;
-/** Files remembered from journals, newest first to go: bounds memory, costs only hashing. */
-const MAX_FILES = 200_000;
-
-export interface JournalContent {
-  /** By `fileKey`: the chunks from the start of the file, as far as they were known. */
-  files: Map<string, ChunkItem[]>;
-  packs: Pack[];
-}
 
 export class PushJournal {
   /** Journals that pushes of this process are writing: another process is told by its number in the file's name. */
   static readonly #inUse = new Set<string>();
 
+  /** What the pushes said that are no more. */
+  readonly left: LeftJournals;
   readonly #folder: string;
   readonly #path: string;
   readonly #adopted: string[] = [];
@@ -57,11 +37,8 @@ export class PushJournal {
   #files = 0;
 
   /** Takes over what pushes that are no more have left in `folder`. */
-  static open(folder: string): { journal: PushJournal; left: JournalContent } {
-    const journal = new PushJournal(folder);
-    const left: JournalContent = { files: new Map(), packs: [] };
-    for (const path of journal.#adopt()) readJournal(path, left);
-    return { journal, left };
+  static open(folder: string): PushJournal {
+    return new PushJournal(folder);
   }
 
   private constructor(folder: string) {
@@ -69,6 +46,7 @@ export class PushJournal {
     this.#folder = folder;
     this.#path = this.#newPath();
     PushJournal.#inUse.add(this.#path);
+    this.left = new LeftJournals(this.#adopt(), folder);
   }
 
   /** Starts a file; the number goes with its chunks. */
@@ -112,7 +90,7 @@ export class PushJournal {
 
   #write(bytes: Buffer): void {
     bytes.writeUInt32BE(bytes.length - BATCH_HEADER_BYTES, 0);
-    checksum(bytes.subarray(BATCH_HEADER_BYTES)).copy(bytes, 4);
+    batchChecksum(bytes.subarray(BATCH_HEADER_BYTES)).copy(bytes, 4);
     try {
       this.#file ??= openSync(this.#path, "a", 0o600);
       writeSync(this.#file, bytes);
@@ -132,6 +110,7 @@ export class PushJournal {
     this.flush();
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
+    this.left.close();
     for (const path of [this.#path, ...this.#adopted]) PushJournal.#inUse.delete(path);
   }
 
@@ -169,69 +148,11 @@ export class PushJournal {
   }
 }
 
-function checksum(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest().subarray(0, 4);
-}
-
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-/** By their number in one journal. */
-type JournalFiles = Map<number, { key: string; items: ChunkItem[] }>;
-
-function readJournal(path: string, into: JournalContent): void {
-  const bytes = readFileSync(path);
-  const files: JournalFiles = new Map();
-  readBatches(bytes, files, into);
-  // Of several pushes that were interrupted in one file, the one that came furthest knows most.
-  for (const { key, items } of files.values()) {
-    const known = into.files.get(key);
-    if (known ? items.length > known.length : into.files.size < MAX_FILES) into.files.set(key, items);
-  }
-}
-
-function readBatches(bytes: Buffer, files: JournalFiles, into: JournalContent): void {
-  let at = 0;
-  while (at + BATCH_HEADER_BYTES <= bytes.length) {
-    const length = bytes.readUInt32BE(at);
-    const end = at + BATCH_HEADER_BYTES + length;
-    if (length > MAX_BATCH_BYTES || end > bytes.length) return;
-    const batch = bytes.subarray(at + BATCH_HEADER_BYTES, end);
-    if (checksum(batch).compare(bytes, at + 4, at + 8) !== 0) return;
-    for (let from = 0; from + RECORD_HEADER_BYTES <= batch.length;) {
-      const body = from + RECORD_HEADER_BYTES;
-      const next = body + batch.readUInt32BE(from);
-      readRecord(batch[from + 4] ?? 0, batch.subarray(body, next), files, into);
-      from = next;
-    }
-    at = end;
-  }
-}
-
-function readRecord(type: number, body: Buffer, files: JournalFiles, into: JournalContent): void {
-  if (type === RecordType.pack) {
-    const sizeBytes = body.readUInt32BE(CHUNK_ID_BYTES + 1);
-    const chunks = PackedChunks.read(body, CHUNK_ID_BYTES + 5, sizeBytes);
-    into.packs.push({
-      id: body.subarray(0, CHUNK_ID_BYTES),
-      stream: streamOf(body[CHUNK_ID_BYTES]),
-      sizeBytes,
-      chunks,
-    });
-  } else if (type === RecordType.file) {
-    if (files.size >= MAX_FILES) return;
-    files.set(body.readUInt32BE(0), { key: body.toString("latin1", 4), items: [] });
-  } else if (type === RecordType.chunk) {
-    files.get(body.readUInt32BE(0))?.items.push({ lengthBytes: body.readUInt32BE(4), id: body.subarray(8) });
-  } else if (type === RecordType.hole) {
-    files
-      .get(body.readUInt32BE(0))
-      ?.items.push({ lengthBytes: Number(body.readBigUInt64BE(4)), id: undefined });
   }
 }

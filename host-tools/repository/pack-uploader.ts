@@ -25,6 +25,10 @@ const MIN_BUFFERS = 4;
 const MAX_BUFFERS = 6;
 /** Packs of different sorts (stream, devices that lack the chunks) being filled at once. */
 const MAX_FILLING = 3;
+/** Packs of interrupted pushes that are looked at in one go. */
+const RESUMED_AT_ONCE = 100;
+/** Far more than were under way when a push was interrupted; the one that is not taken up again is sent from its start. */
+const MAX_PLANS = 64;
 /** Ids asked about in one go when a pack is met for the first time. */
 const CONFIRM_AHEAD = 100;
 
@@ -102,9 +106,20 @@ export class PackUploader {
   }
 
   /** Packs of interrupted pushes: where they are they count as stored; else they are built again when their chunks come. */
-  async resume(packs: readonly Pack[]): Promise<void> {
+  async resume(packs: Iterable<Pack>): Promise<void> {
     // While packs are condemned, one of an interrupted push may be among them: nothing is taken over then.
-    if (packs.length === 0 || this.#variant !== 0) return;
+    if (this.#variant !== 0) return;
+    let group: Pack[] = [];
+    for (const pack of packs) {
+      group.push(pack);
+      if (group.length < RESUMED_AT_ONCE) continue;
+      await this.#resume(group);
+      group = [];
+    }
+    if (group.length > 0) await this.#resume(group);
+  }
+
+  async #resume(packs: readonly Pack[]): Promise<void> {
     const ids = packs.map((pack) => pack.id);
     const answers = await Promise.all(this.#targets.map((target) => target.has(ids)));
     packs.forEach((pack, i) => {
@@ -123,6 +138,10 @@ export class PackUploader {
       if (first && mask !== this.#everyTarget && pack.sizeBytes <= packCapacity(this.#targetBytes))
         this.#plans.set(key(first), pack);
     });
+    for (const oldest of this.#plans.keys()) {
+      if (this.#plans.size <= MAX_PLANS) break;
+      this.#plans.delete(oldest);
+    }
   }
 
   /** Whether every target has this chunk, or will have when the packs under way are through. */

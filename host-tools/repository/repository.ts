@@ -117,7 +117,7 @@ export class Repository {
     const folder = parseRemotePath(to);
     await parts.refresh();
     const target = await parts.targetFolder(folder);
-    const { journal, left } = PushJournal.open(parts.folder);
+    const journal = PushJournal.open(parts.folder);
     const { condemnations } = parts.fate;
     const uploader = await parts.uploader(journal);
     const scan = new LocalScan(roots);
@@ -131,7 +131,7 @@ export class Repository {
       chunker: parts.chunker,
       uploader,
       journal,
-      known: left.files,
+      known: (key) => journal.left.items(key),
       onBytes: (bytes) => {
         meter.addBytes(bytes);
       },
@@ -151,7 +151,7 @@ export class Repository {
       signal,
     });
     try {
-      await uploader.resume(left.packs);
+      await uploader.resume(journal.left.packs());
       meter.phase = "transfer";
       const pushed = await pusher.push(scan, target ? await parts.trees.load(target) : []);
       meter.phase = "commit";

@@ -40,7 +40,7 @@ export async function remakeChunks(options: {
     chunker,
     uploader: { offer: take, isStored: () => Promise.resolve(false) },
     journal: { file: () => 0, item: () => undefined },
-    known: new Map(),
+    known: () => [],
     onBytes: (bytes) => {
       progress.bytesDone += bytes;
       tell();
