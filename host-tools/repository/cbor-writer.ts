@@ -59,6 +59,11 @@ export class CborWriter {
     return this;
   }
 
+  /** What was written so far: a view, until more is. */
+  get written(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
   /** What was written, as a copy; the writer starts again. */
   take(): Buffer {
     const copy = Buffer.allocUnsafeSlow(this.#length);

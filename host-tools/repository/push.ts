@@ -14,7 +14,7 @@ import type { PackUploader } from "./pack-uploader";
 import type { Problem } from "./repository-api";
 import { EntryType, TreeBuilder, type TreeEntry, makeEntry } from "./tree";
 import { collision } from "./tree-edit";
-import { type TreeStore, findEntry } from "./tree-store";
+import { type EntryCursor, type TreeStore, findEntry } from "./tree-store";
 
 export interface PushedTree {
   /** One for each source that could be read, named as it arrives. */
@@ -32,7 +32,7 @@ interface Level {
   stat: LocalStat;
   builder: TreeBuilder;
   /** What the repository has in this folder now. */
-  present: readonly TreeEntry[];
+  present: EntryCursor | undefined;
 }
 
 export class TreePusher {
@@ -85,11 +85,12 @@ export class TreePusher {
   async push(scan: LocalScan, present: readonly TreeEntry[]): Promise<PushedTree> {
     for (let event = scan.next(); event; event = scan.next()) {
       this.#signal?.throwIfAborted();
-      const siblings = this.#levels.at(-1)?.present ?? present;
-      const node = await this.#handle(event, findEntry(siblings, event.name));
-      if (!node) continue;
       const level = this.#levels.at(-1);
-      if (level) level.builder.add(node);
+      const known = level ? level.present?.find(event.name) : findEntry(present, event.name);
+      const node = await this.#handle(event, known);
+      if (!node) continue;
+      const parent = this.#levels.at(-1);
+      if (parent) parent.builder.add(node);
       else this.result.nodes.push(node);
     }
     return this.result;
@@ -103,7 +104,7 @@ export class TreePusher {
           name: event.name,
           stat: event.stat,
           builder: new TreeBuilder(),
-          present: present ? await this.#store.load(present) : [],
+          present: present && (await this.#store.cursor(present)),
         });
         return undefined;
       case "leave":

@@ -13,7 +13,7 @@ import { type ChunkItem, ContentBuilder, contentItems, directItems } from "./con
 import type { ChunkReader } from "./chunk-reader";
 import { refuseNewerVersion } from "./newer-version";
 import { ChunkKind } from "./repository-keys";
-import { EntryType, MAX_TREE_BYTES, type TreeEntry, decodeTree, encodeTree } from "./tree";
+import { EntryType, MAX_TREE_BYTES, type TreeEntry, decodeEntries, encodeTree } from "./tree";
 
 /** Encoded bytes of folders kept decoded: they take four times as much so. */
 const KEPT_BYTES = 2 * 1024 * 1024;
@@ -59,9 +59,24 @@ export class TreeStore {
       this.#kept.set(key, kept);
       return kept.entries;
     }
-    const { entries, length } = await this.#loadEntries(directory);
-    this.#keep(key, entries, length);
+    const bytes = await this.#loadBytes(directory);
+    const entries = [...this.#decodeEach(directory, bytes)];
+    this.#keep(key, entries, bytes.length);
     return entries;
+  }
+
+  /** The entries of a folder for one pass in their order: decoded as it goes, so that a huge folder takes little memory. */
+  async cursor(directory: TreeEntry): Promise<EntryCursor> {
+    if (directory.content.length === 1) return new EntryCursor([].values());
+    return new EntryCursor(this.#decodeEach(directory, await this.#loadBytes(directory)));
+  }
+
+  *#decodeEach(directory: TreeEntry, bytes: Uint8Array): Generator<TreeEntry> {
+    try {
+      yield* decodeEntries(bytes);
+    } catch (error) {
+      throw undecodable(directory, error);
+    }
   }
 
   /** All chunks of an entry's content in order. */
@@ -69,7 +84,7 @@ export class TreeStore {
     return contentItems(entry.content, entry.sizeBytes, (item) => this.#readChunk(ChunkKind.list, item));
   }
 
-  async #loadEntries(directory: TreeEntry): Promise<{ entries: TreeEntry[]; length: number }> {
+  async #loadBytes(directory: TreeEntry): Promise<Uint8Array> {
     try {
       const parts: Uint8Array[] = [];
       let length = 0;
@@ -80,22 +95,9 @@ export class TreeStore {
           if (length > MAX_TREE_BYTES) throw new DataError("range", "folder larger than any can be");
           parts.push(part);
         }
-      return {
-        entries: decodeTree(parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts)),
-        length,
-      };
+      return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
     } catch (error) {
-      refuseNewerVersion(error, `the folder ${formatRemotePath([directory.name])}`);
-      if (error instanceof DataError)
-        throw new Refusal(
-          "corruptedBlob",
-          `the folder ${formatRemotePath([directory.name])} does not decode: ${error.message}`,
-          {
-            hint: "It was written by a defective Coffer.",
-            cause: error,
-          },
-        );
-      throw error;
+      throw undecodable(directory, error);
     }
   }
 
@@ -197,6 +199,39 @@ export class TreeStore {
     }
     return at;
   }
+}
+
+/** Entries in order, to be asked for in order. */
+export class EntryCursor {
+  readonly #entries: Iterator<TreeEntry>;
+  #next: TreeEntry | undefined;
+
+  constructor(entries: Iterator<TreeEntry>) {
+    this.#entries = entries;
+    this.#advance();
+  }
+
+  /** Names come in ascending order. */
+  find(name: ByteString): TreeEntry | undefined {
+    while (this.#next && this.#next.name < name) this.#advance();
+    return this.#next?.name === name ? this.#next : undefined;
+  }
+
+  #advance(): void {
+    const step = this.#entries.next();
+    this.#next = step.done === true ? undefined : step.value;
+  }
+}
+
+/** What is said of an error that came with a folder's bytes. */
+function undecodable({ name }: TreeEntry, error: unknown): unknown {
+  const folder = formatRemotePath([name]);
+  refuseNewerVersion(error, `the folder ${folder}`);
+  if (!(error instanceof DataError)) return error;
+  return new Refusal("corruptedBlob", `the folder ${folder} does not decode: ${error.message}`, {
+    hint: "It was written by a defective Coffer.",
+    cause: error,
+  });
 }
 
 /** By bisection: entries are in order. */

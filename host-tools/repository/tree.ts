@@ -172,21 +172,24 @@ function readContent(reader: CborReader): Uint8Array {
 }
 
 export function decodeTree(bytes: Uint8Array): TreeEntry[] {
+  return [...decodeEntries(bytes)];
+}
+
+/** One after the other: only those that were taken have been looked at. */
+export function* decodeEntries(bytes: Uint8Array): Generator<TreeEntry> {
   const reader = new CborReader(bytes);
   if (reader.array(2) !== 2) throw new DataError("short", "folder with elements missing");
   const version = reader.uint();
   if (version !== TREE_VERSION) throw new DataError("version", `folder of version ${String(version)}`);
   const count = reader.array(bytes.length);
-  const entries: TreeEntry[] = [];
   let last = "";
   for (let i = 0; i < count; i++) {
     const entry = readEntry(reader, false);
     if (entry.name <= last) throw new DataError("range", "entries out of order");
     last = entry.name;
-    entries.push(entry);
+    yield entry;
   }
   reader.end();
-  return entries;
 }
 
 /** Collects entries in ascending order of their names; keeps only their encoded form. */
@@ -207,7 +210,7 @@ export class TreeBuilder {
   }
 
   finish(): Uint8Array {
-    const body = this.#writer.take();
+    const body = this.#writer.written;
     return new CborWriter(body.length + 16).array(2).int(TREE_VERSION).array(this.#count).raw(body).take();
   }
 }
