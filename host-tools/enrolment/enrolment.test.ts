@@ -232,7 +232,7 @@ describe("enrolment of a computer", function () {
 
   it("names a listener that is no Coffer, and one that is not there", async () => {
     const web = createServer((socket) => {
-      socket.on("error", () => undefined);
+      socket.on("error", () => undefined).resume();
       socket.end("HTTP/1.1 400 Bad Request\r\n\r\n");
     });
     assert.equal(await kindOf(joinAt(await listening(web))), "protocolViolation");

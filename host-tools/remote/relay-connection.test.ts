@@ -188,10 +188,10 @@ describe("RelayConnection", () => {
     });
 
     it("says what is wrong at the other end", async () => {
-      const port = await listen((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+      const port = await listen((socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n"));
       assert.match((await connectTo(port)).message, /does not speak TLS/);
       server?.close();
-      const silent = await listen((socket) => socket.on("error", () => undefined));
+      const silent = await listen((socket) => socket.on("error", () => undefined).resume());
       assert.match((await connectTo(silent)).message, /does not answer/);
       server?.close();
       const gone = await listen(() => undefined);
@@ -205,7 +205,7 @@ describe("RelayConnection", () => {
     });
 
     it("stops connecting when it is told to", async () => {
-      const port = await listen((socket) => socket.on("error", () => undefined));
+      const port = await listen((socket) => socket.on("error", () => undefined).resume());
       const abort = new AbortController();
       const connecting = connectTo(port, { signal: abort.signal, timeoutMs: 10_000 });
       abort.abort();
