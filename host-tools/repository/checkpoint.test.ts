@@ -5,7 +5,7 @@ import { cpSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } fr
 import { Refusal } from "../refusal";
 import type { Repository } from "./repository";
 import { MemoryDevice } from "./testing/memory-device";
-import { Scratch } from "./testing/scratch";
+import { Scratch, QUICK_SECRET } from "./testing/scratch";
 import { Writer, copyDevice } from "./testing/writers";
 
 /** A checkpoint after so many entries, and with several writers at once, too. */
@@ -17,7 +17,7 @@ describe("checkpoints", () => {
   let homes: number;
 
   beforeEach(async () => {
-    scratch = new Scratch();
+    scratch = new Scratch(QUICK_SECRET);
     device = new MemoryDevice();
     homes = 0;
     await scratch.create();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from "node:assert/strict";
 import { Refusal } from "../refusal";
-import { Scratch } from "./testing/scratch";
+import { Scratch, QUICK_SECRET } from "./testing/scratch";
 import { Writer, copyDevice } from "./testing/writers";
 
 const today = (): string => new Date().toISOString().slice(0, 10);
@@ -17,7 +17,7 @@ describe("several writers", () => {
   let texts: Map<string, string>;
 
   beforeEach(async () => {
-    scratch = new Scratch();
+    scratch = new Scratch(QUICK_SECRET);
     texts = new Map();
     await scratch.create();
     [one, two, three] = (await Writer.group(scratch, ["laptop", "desktop", "server"])) as [

@@ -8,7 +8,7 @@ import { appendFileSync, cpSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { Refusal } from "../refusal";
 import { Repository } from "./repository";
 import { MemoryDevice, lost } from "./testing/memory-device";
-import { PASSPHRASE, Scratch, assertSameTree, noise } from "./testing/scratch";
+import { QUICK_SECRET, Scratch, assertSameTree, noise } from "./testing/scratch";
 
 const MIB = 1024 * 1024;
 
@@ -17,7 +17,7 @@ describe("interrupted pushes", () => {
   let source: string;
 
   beforeEach(async () => {
-    scratch = new Scratch();
+    scratch = new Scratch(QUICK_SECRET);
     await scratch.create();
     scratch.write("tree/big", noise(11, 6 * MIB));
     scratch.write("tree/sub/medium", noise(12, 900_000));
@@ -32,7 +32,12 @@ describe("interrupted pushes", () => {
     home: string,
     devices: MemoryDevice[],
   ): Promise<Awaited<ReturnType<Repository["push"]>>> {
-    const repository = await Repository.open({ home, passphrase: PASSPHRASE, computer: "computer", devices });
+    const repository = await Repository.open({
+      home,
+      passphrase: QUICK_SECRET,
+      computer: "computer",
+      devices,
+    });
     try {
       return await repository.push({ sources: [source], to: "/" });
     } finally {

@@ -5,14 +5,14 @@ import { readFileSync, readdirSync, rmSync } from "node:fs";
 import { Refusal } from "../refusal";
 import type { Repository } from "./repository";
 import { MemoryDevice } from "./testing/memory-device";
-import { Scratch, noise } from "./testing/scratch";
+import { Scratch, noise, QUICK_SECRET } from "./testing/scratch";
 
 describe("prune", () => {
   let scratch: Scratch;
   let device: MemoryDevice;
 
   beforeEach(async () => {
-    scratch = new Scratch();
+    scratch = new Scratch(QUICK_SECRET);
     device = new MemoryDevice();
     await scratch.create();
   });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Repository } from "../repository";
 import { MemoryDevice } from "../testing/memory-device";
-import { Scratch, assertSameTree, noise } from "../testing/scratch";
+import { Scratch, assertSameTree, noise, QUICK_SECRET } from "../testing/scratch";
 import { copyDevice } from "../testing/writers";
 
 const MIB = 1024 * 1024;
@@ -16,7 +16,7 @@ describe("verify and repair", () => {
   let tree: string;
 
   beforeEach(async () => {
-    scratch = new Scratch();
+    scratch = new Scratch(QUICK_SECRET);
     attic = new MemoryDevice({ name: "attic", preferredBlobBytes: MIB });
     cellar = new MemoryDevice({ name: "cellar", preferredBlobBytes: MIB });
     await scratch.create();

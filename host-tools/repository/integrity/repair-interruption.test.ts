@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { cpSync, rmSync } from "node:fs";
 import { Refusal } from "../../refusal";
 import { MemoryDevice, lost } from "../testing/memory-device";
-import { Scratch, noise } from "../testing/scratch";
+import { Scratch, noise, QUICK_SECRET } from "../testing/scratch";
 
 const MIB = 1024 * 1024;
 type Stored = readonly [blobs: MemoryDevice["blobs"], logs: MemoryDevice["logs"]];
@@ -14,7 +14,7 @@ describe("an interrupted repair", function () {
   let scratch: Scratch;
 
   beforeEach(async () => {
-    scratch = new Scratch();
+    scratch = new Scratch(QUICK_SECRET);
     await scratch.create();
   });
   afterEach(async () => {

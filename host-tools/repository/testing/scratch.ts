@@ -20,15 +20,24 @@ import { join } from "node:path";
 import type { BlobDevice } from "../blob-device";
 import { createRepository } from "../create";
 import type { KeySecret } from "../key-secret";
+import { makeRecoveryCode } from "../recovery-code";
 import { Repository } from "../repository";
 
 export const PASSPHRASE = "correct horse battery staple";
+/** In its place where a repository is opened hundreds of times: a recovery code, which needs no stretching. */
+export const QUICK_SECRET = makeRecoveryCode();
 
 export class Scratch {
   readonly folder = mkdtempSync(join(tmpdir(), "coffer-test-"));
   readonly home = join(this.folder, "home");
   readonly warnings: string[] = [];
+  readonly #secret: string;
   readonly #open: Repository[] = [];
+
+  /** What opens the repository when nothing else is said. */
+  constructor(secret = PASSPHRASE) {
+    this.#secret = secret;
+  }
 
   path(...parts: string[]): string {
     return join(this.folder, ...parts);
@@ -42,7 +51,7 @@ export class Scratch {
   }
 
   async create(home = this.home): Promise<void> {
-    await createRepository({ home, passphrase: PASSPHRASE });
+    await createRepository({ home, passphrase: this.#secret });
   }
 
   async open(
@@ -60,7 +69,7 @@ export class Scratch {
     const repository = await Repository.open({
       ...options,
       home: options.home ?? this.home,
-      passphrase: options.passphrase ?? PASSPHRASE,
+      passphrase: options.passphrase ?? this.#secret,
       computer: options.computer ?? "computer",
       devices,
       onWarning: (text) => this.warnings.push(text),
