@@ -54,10 +54,15 @@ export function moddableEnvironment(sdk: string): NodeJS.ProcessEnv {
   return { ...process.env, MODDABLE: sdk, PATH: `${toolsOf(sdk)}:${process.env.PATH ?? ""}` };
 }
 
-/** A folder of this SDK's below test-sim/.cache. */
+/**
+ * A folder of this SDK's below test-sim/.cache; of its own for each of mocha's workers, since two builds at once in one folder
+ * spoil each other.
+ */
 export function cacheOf(sdk: string): string {
   const key = createHash("sha256").update(sdk).digest("hex").slice(0, 12);
-  return join(projectRoot(), "test-sim", ".cache", `moddable-${key}`);
+  const { MOCHA_WORKER_ID: worker } = process.env;
+  const name = worker === undefined ? `moddable-${key}` : `moddable-${key}-${worker}`;
+  return join(projectRoot(), "test-sim", ".cache", name);
 }
 
 export interface ModdableBuild {
