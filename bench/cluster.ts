@@ -3,10 +3,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomFillSync } from "node:crypto";
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../host-tools/demo/free-port";
 import { State } from "../host-tools/state";
 import { type RunResult, runMeasured } from "./process-figures";
 
@@ -100,15 +100,6 @@ export function warm(path: string, mebibytes: number): void {
 
 export function memoryFolder(): string {
   return process.env.COFFER_BENCH_FOLDER ?? (process.platform === "linux" ? "/dev/shm" : tmpdir());
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }
 
 export function median(values: readonly number[]): number {

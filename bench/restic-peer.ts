@@ -6,7 +6,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Cluster, freePort } from "./cluster";
+import { freePort } from "../host-tools/demo/free-port";
+import type { Cluster } from "./cluster";
 import { startPipeEnd, writePipeMaterial } from "./pipe-process";
 import { type ProcessFigures, runMeasured } from "./process-figures";
 

@@ -16,6 +16,7 @@ import { fingerprintOf, shortAuthenticationString } from "./fingerprint";
 import { HostDiscovery } from "./host-discovery";
 import { ANSWERS_BURST } from "./limits";
 import { TestRelay } from "./test-relay";
+import { freeUdpPort } from "./test-udp-port";
 
 const nonce = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 const fingerprint = createHash("sha256").update("certificate").digest();
@@ -111,7 +112,7 @@ describe("discovery: over loopback", () => {
   const open: Announcement[] = [];
   let discoveryPort = 0;
   beforeEach(async () => {
-    discoveryPort = await freePort();
+    discoveryPort = await freeUdpPort();
   });
   afterEach(async () => {
     for (const announcement of open.splice(0)) await announcement.close();
@@ -228,13 +229,3 @@ describe("discovery: over loopback", () => {
     holder.close();
   });
 });
-
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => {
-    socket.close(resolve);
-  });
-  return port;
-}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Certificates that the tests of one run share: making RSA keys is what takes their time. */
 
+import type { TlsOptions } from "node:tls";
 import { type CertifiedKey, makeAuthority, makeKey, makeLeaf } from "../certs/certificate";
 import {
   type AuthorityName,
@@ -23,6 +24,18 @@ let made: Promise<CertificateFixtures> | undefined;
 export function certificateFixtures(): Promise<CertificateFixtures> {
   made ??= make();
   return made;
+}
+
+/** Of a TLS server that plays the relay before a device. */
+export async function playedRelay(): Promise<TlsOptions> {
+  const { authorities, leafs } = await certificateFixtures();
+  return {
+    key: leafs.relay.key,
+    cert: leafs.relay.certificate + authorities.relay.certificate,
+    ca: authorities.device.certificate,
+    requestCert: true,
+    rejectUnauthorized: true,
+  };
 }
 
 /** The names and addresses of the server roles' certificates. */

@@ -9,7 +9,8 @@ import {
 import { type TLSSocket, type TlsOptions, createServer } from "node:tls";
 
 import { makeAuthority, makeLeaf } from "../../host-tools/certs/certificate";
-import { certificateFixtures } from "../../host-tools/test/certificates";
+import { freePort } from "../../host-tools/demo/free-port";
+import { certificateFixtures, playedRelay } from "../../host-tools/test/certificates";
 import type { BoardIdentity } from "../sim-network";
 import type { NetworkPeer } from "./network-cases";
 
@@ -21,6 +22,7 @@ export interface RunningPeer {
 
 export async function startNetworkPeer(): Promise<RunningPeer> {
   const { authorities, leafs } = await certificateFixtures();
+  const relay = await playedRelay();
   const now = new Date();
   const leaf = { role: "relay", name: "a-relay", hosts: ["127.0.0.1"], days: 10 } as const;
   const stranger = await makeAuthority("relay", now);
@@ -33,13 +35,7 @@ export async function startNetworkPeer(): Promise<RunningPeer> {
     keys: TlsOptions,
     onConnection: (socket: TLSSocket, raw: Socket) => void,
   ): Promise<number> => {
-    const options = {
-      ca: authorities.device.certificate,
-      requestCert: true,
-      rejectUnauthorized: true,
-      ...keys,
-    };
-    const secure = createServer(options);
+    const secure = createServer({ ...relay, ...keys });
     secure.on("tlsClientError", () => undefined);
     // The TCP connection by itself, for a peer that breaks it.
     const server = createTcpServer((raw) => {
@@ -58,7 +54,6 @@ export async function startNetworkPeer(): Promise<RunningPeer> {
     key: made.key,
     cert: made.certificate + authority,
   });
-  const relay = certified(leafs.relay, authorities.relay.certificate);
   const echo = (socket: TLSSocket) => socket.pipe(socket);
   const peer: NetworkPeer = {
     host: "127.0.0.1",
@@ -69,7 +64,7 @@ export async function startNetworkPeer(): Promise<RunningPeer> {
     otherHost: await listen(certified(otherHost, authorities.relay.certificate), echo),
     refusing: await listen({ ...relay, ca: stranger.certificate }, echo),
     breaking: await listen(relay, (socket, raw) => socket.once("data", () => raw.resetAndDestroy())),
-    nobody: await unusedPort(),
+    nobody: await freePort(),
   };
   const identity = {
     key: leafs.device.key,
@@ -80,12 +75,4 @@ export async function startNetworkPeer(): Promise<RunningPeer> {
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   };
   return { peer, identity, close };
-}
-
-async function unusedPort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

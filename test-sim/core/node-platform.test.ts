@@ -19,7 +19,7 @@ import { FrameType, encodeFrame } from "../../firmware/protocol/frame";
 import { MAX_FRAME_BYTES } from "../../firmware/protocol/limits";
 import { welcome } from "../../firmware/protocol/link-messages";
 import { encode } from "../../firmware/protocol/message";
-import { certificateFixtures } from "../../host-tools/test/certificates";
+import { certificateFixtures, playedRelay } from "../../host-tools/test/certificates";
 
 let folder: string;
 beforeEach(() => {
@@ -176,29 +176,19 @@ describe("host node", () => {
   });
 
   it("goes online over mutual TLS, and ends when it is told to", async () => {
-    const { authorities, leafs } = await certificateFixtures();
-    const relay = createServer(
-      {
-        key: leafs.relay.key,
-        cert: leafs.relay.certificate + authorities.relay.certificate,
-        ca: authorities.device.certificate,
-        requestCert: true,
-        rejectUnauthorized: true,
-      },
-      (socket) => {
-        socket.on("error", () => undefined);
-        socket.once("data", () => {
-          const message = {
-            version: 1,
-            maxFrameBytes: MAX_FRAME_BYTES,
-            heartbeatSeconds: 20,
-            unixMs: 0,
-            relay: "a-relay",
-          };
-          socket.write(encodeFrame(FrameType.welcome, 0, encode(welcome, message)));
-        });
-      },
-    );
+    const relay = createServer(await playedRelay(), (socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => {
+        const message = {
+          version: 1,
+          maxFrameBytes: MAX_FRAME_BYTES,
+          heartbeatSeconds: 20,
+          unixMs: 0,
+          relay: "a-relay",
+        };
+        socket.write(encodeFrame(FrameType.welcome, 0, encode(welcome, message)));
+      });
+    });
     await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
     const stop = new AbortController();
     const options = await optionsFor(stop, (relay.address() as AddressInfo).port);

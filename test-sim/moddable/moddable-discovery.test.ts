@@ -9,6 +9,7 @@ import { decodeDiscoveryRequest, encodeDiscoveryAnswer } from "../../firmware/pr
 import { DeviceClient } from "../../host-tools/remote/device-client";
 import { RealRelay } from "../../host-tools/remote/testing/real-devices";
 import { testCertificates, testLeaf } from "../../host-tools/remote/testing/test-identities";
+import { freeUdpPort } from "../../relay/test-udp-port";
 import type { BoardIdentity } from "../sim-network";
 import { HOSTILE, announcement } from "./mdns-packets";
 import { type ModdableBuild, buildModdable, moddableSdk } from "./moddable-build";
@@ -101,7 +102,7 @@ else
     });
 
     it("a device without a relay's address finds the real one among impostors, and a client reaches it", async () => {
-      const discoveryPort = await freePort();
+      const discoveryPort = await freeUdpPort();
       // Not for the address that the device finds: what counts is the name.
       const leaf = await testLeaf("relay", "relay1", { hosts: ["localhost"] });
       const relay = await RealRelay.start({ discoveryPort, leaf });
@@ -175,13 +176,3 @@ else
       }
     });
   });
-
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => {
-    socket.close(resolve);
-  });
-  return port;
-}

@@ -12,7 +12,7 @@ import { createServer } from "node:tls";
 
 import { BOARD_LIMITS } from "../../firmware/core/device-config";
 import { Trouble } from "../../firmware/protocol/trouble";
-import { certificateFixtures } from "../../host-tools/test/certificates";
+import { certificateFixtures, playedRelay } from "../../host-tools/test/certificates";
 import { type RunningPeer, startNetworkPeer } from "../conformance/network-peer";
 import { SessionCache } from "../../relay/session-cache";
 import { TcpProxy } from "../e2e/tcp-proxy";
@@ -163,20 +163,11 @@ else
     });
 
     it("a second connection resumes the session of the first", async () => {
-      const { leafs, authorities } = await certificateFixtures();
       const isReused: boolean[] = [];
-      const server = createServer(
-        {
-          key: leafs.relay.key,
-          cert: leafs.relay.certificate + authorities.relay.certificate,
-          ca: authorities.device.certificate,
-          requestCert: true,
-        },
-        (socket) => {
-          socket.on("error", () => undefined).resume();
-          isReused.push(socket.isSessionReused());
-        },
-      );
+      const server = createServer(await playedRelay(), (socket) => {
+        socket.on("error", () => undefined).resume();
+        isReused.push(socket.isSessionReused());
+      });
       new SessionCache().attach(server);
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
       const { port } = server.address() as AddressInfo;
@@ -194,15 +185,8 @@ else
 
     it("a relay is found by its name, and its certificate has to be for it", async () => {
       const outcomeOf = async (host: string): Promise<string[]> => {
-        const { leafs, authorities } = await certificateFixtures();
-        const server = createServer(
-          {
-            key: leafs.relay.key,
-            cert: leafs.relay.certificate + authorities.relay.certificate,
-            ca: authorities.device.certificate,
-            requestCert: true,
-          },
-          (socket) => socket.on("error", () => undefined).resume(),
+        const server = createServer(await playedRelay(), (socket) =>
+          socket.on("error", () => undefined).resume(),
         );
         server.on("tlsClientError", () => undefined);
         await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -273,22 +257,13 @@ else
     });
 
     it("a record that the relay did not send ends the connection", async () => {
-      const { leafs, authorities } = await certificateFixtures();
-      const server = createServer(
-        {
-          key: leafs.relay.key,
-          cert: leafs.relay.certificate + authorities.relay.certificate,
-          ca: authorities.device.certificate,
-          requestCert: true,
-        },
-        (socket) => {
-          socket.on("error", () => undefined);
-          socket.once("data", () => {
-            socket.write(Buffer.alloc(100));
-            socket.write(Buffer.alloc(100), () => socket.end());
-          });
-        },
-      );
+      const server = createServer(await playedRelay(), (socket) => {
+        socket.on("error", () => undefined);
+        socket.once("data", () => {
+          socket.write(Buffer.alloc(100));
+          socket.write(Buffer.alloc(100), () => socket.end());
+        });
+      });
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
       const proxy = await RecordProxy.start((server.address() as AddressInfo).port);
       const flip = (at: number, bits: number) => (record: Buffer) => {
