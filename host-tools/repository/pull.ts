@@ -19,7 +19,8 @@ import type { Problem, PullOptions } from "./repository-api";
 import { EntryType, type TreeEntry } from "./tree";
 import type { TreeStore } from "./tree-store";
 
-const WINDOW_BYTES = 4 * 1024 * 1024;
+/** With what exceeds it, it fits in one slab of the fetcher. */
+const WINDOW_BYTES = 3 * 1024 * 1024;
 /** Being fetched while one is written: several small windows keep the network busier than a large one. */
 const WINDOWS_AHEAD = 4;
 const WINDOW_CHUNKS = 1024;
