@@ -238,20 +238,24 @@ export class PackUploader {
     this.#filling.delete(sortOf(filling.builder.stream, filling.mask));
     this.#sealing.add(filling);
     const sending = this.#seal(filling, isLast)
-      .then((built) => (built ? this.#send(built, filling) : undefined))
+      .then((sealed) => (sealed ? this.#send(sealed.built, sealed.pack, filling) : undefined))
       .finally(() => this.#sending.delete(sending));
     this.#sending.add(sending);
     await turn();
   }
 
   /** Never rejects, like `#send`: nothing without a failure. */
-  async #seal(filling: Filling, isLast: boolean): Promise<BuiltPack | undefined> {
+  async #seal(
+    filling: Filling,
+    isLast: boolean,
+  ): Promise<{ built: BuiltPack; pack: IndexedPack } | undefined> {
     try {
       const built = await this.#sealer.seal(filling.builder.close(), isLast);
       this.#journal?.pack(built);
       filling.distrusted = this.#targets.filter((target) => this.#index.isLost(built.id, target.name));
-      this.#confirmed.add(this.#index.add(built, this.#names(filling.mask)).number);
-      return built;
+      const pack = this.#index.add(built, this.#names(filling.mask));
+      this.#confirmed.add(pack.number);
+      return { built, pack };
     } catch (error) {
       this.#failure ??= { error };
       this.#wakeAll();
@@ -262,27 +266,26 @@ export class PackUploader {
   }
 
   /** Never rejects: the first failure is kept and thrown by the next call from outside. */
-  async #send(pack: BuiltPack, filling: Filling): Promise<void> {
+  async #send(built: BuiltPack, pack: IndexedPack, filling: Filling): Promise<void> {
     let reached = 0;
     const targets = this.#targets.filter((_, i) => (filling.mask & (1 << i)) !== 0);
     const results = await Promise.allSettled(
       targets.map(async (target) => {
-        if (filling.distrusted.includes(target)) await target.delete([pack.id]);
-        const { wasStored, sentBytes } = await target.put(pack.id, [pack.bytes]);
+        if (filling.distrusted.includes(target)) await target.delete([built.id]);
+        const { wasStored, sentBytes } = await target.put(built.id, [built.bytes]);
         this.sentBytes += wasStored ? 0 : sentBytes;
         reached |= 1 << this.#targets.indexOf(target);
       }),
     );
     const failed = results.find((result) => result.status === "rejected");
-    const indexed = this.#index.packById(pack.id);
     if (failed) {
       this.#failure ??= { error: failed.reason };
-      if (indexed) indexed.devices = this.#names(reached);
-    } else if (indexed) {
-      this.#record(indexed, this.#names(reached));
-      this.storedBytes += pack.sizeBytes;
+      pack.devices = this.#names(reached);
+    } else {
+      this.#record(pack, this.#names(reached));
+      this.storedBytes += built.sizeBytes;
     }
-    this.#free.push(pack.buffer);
+    this.#free.push(built.buffer);
     if (this.#failure) this.#wakeAll();
     else this.#waiting.shift()?.();
   }

@@ -78,9 +78,8 @@ describe("the record table", () => {
 
   it("says why when its files cannot be made", () => {
     rmSync(folder, { recursive: true });
-    assert.throws(
-      () => fill(65),
-      (error) => error instanceof Refusal && error.message.includes(folder),
-    );
+    const isNamed = (error: unknown): boolean => error instanceof Refusal && error.message.includes(folder);
+    assert.throws(() => fill(65), isNamed);
+    assert.throws(() => table.find(idOf(1)), isNamed, "and is not relied on after that");
   });
 });

@@ -33,6 +33,8 @@ export class RecordTable {
   #slots: Uint32Array;
   #older = 0;
   #file: TemporaryFile | undefined;
+  /** Why moving records to the files failed: what there is can no longer be relied on to be all. */
+  #failure: { error: unknown } | undefined;
   readonly #runs: KeyRun[] = [];
   /** What was looked for last: it is often looked for again. */
   readonly #lastId = new Uint8Array(ID_BYTES);
@@ -102,6 +104,7 @@ export class RecordTable {
 
   /** Numbers of the records with this id, the first one first. */
   find(id: Uint8Array): readonly number[] {
+    this.#throwFailure();
     if (this.#lastFound && isId(this.#lastId, 0, id)) return this.#lastFound;
     this.#lastFound = this.#find(id);
     this.#lastId.set(id);
@@ -125,6 +128,10 @@ export class RecordTable {
     }
   }
 
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+
   close(): void {
     this.#file?.close();
     for (const run of this.#runs.splice(0)) run.close();
@@ -139,7 +146,13 @@ export class RecordTable {
 
   #makeRoom(): void {
     if (this.#recentCount >= this.#maxRecent) {
-      this.#moveOut();
+      this.#throwFailure();
+      try {
+        this.#moveOut();
+      } catch (error) {
+        this.#failure = { error };
+      }
+      this.#throwFailure();
       return;
     }
     const count = Math.min(this.#maxRecent, 2 * this.#recentCount);
