@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { Refusal } from "../refusal";
 import { MemoryDevice } from "./testing/memory-device";
-import { QUICK_SECRET, Scratch, assertSameTree, noise } from "./testing/scratch";
+import { PASSPHRASE, Scratch, assertSameTree, noise } from "./testing/scratch";
 
 describe("a device that cannot be trusted", () => {
   let scratch: Scratch;
@@ -22,7 +22,7 @@ describe("a device that cannot be trusted", () => {
   let source: string;
 
   beforeEach(async () => {
-    scratch = new Scratch(QUICK_SECRET);
+    scratch = new Scratch();
     device = new MemoryDevice({ preferredBlobBytes: 1024 * 1024 });
     await scratch.create();
     scratch.write("secret-folder/secret-name.txt", "secret content, quite recognisable");
@@ -58,10 +58,10 @@ describe("a device that cannot be trusted", () => {
       ...device.blobs.values(),
       ...[...device.logs.values()].flatMap((log) => log.entries),
     ]);
-    for (const text of ["secret", "large", "entry", "folder", QUICK_SECRET])
+    for (const text of ["secret", "large", "entry", "folder", PASSPHRASE])
       assert.equal(seen.indexOf(text), -1, text);
     const stored = readFileSync(scratch.path("home/repository/repository.json"), "utf8");
-    assert.equal(stored.includes(QUICK_SECRET), false);
+    assert.equal(stored.includes(PASSPHRASE), false);
     for (const file of ["cache/chunks", "heads.json"])
       assert.equal(readFileSync(scratch.path("home/repository", file)).indexOf("secret"), -1, file);
     assert.equal(statSync(scratch.path("home/repository/repository.json")).mode & 0o077, 0);
