@@ -83,7 +83,7 @@ export function standalone<Options extends GlobalOptions>(
 async function untilInterrupted(session: RemoteSession, work: Promise<void>): Promise<void> {
   const signal = interruptSignal();
   const onAbort = (): void => {
-    session.interrupt(interrupted());
+    session.interrupt(interrupted(), work);
   };
   signal.addEventListener("abort", onAbort, { once: true });
   try {

@@ -38,6 +38,8 @@ export class RemoteSession {
   #passphrase: KeySecret | undefined;
   #controller = new AbortController();
   #opened: Promise<OpenedRepository> | undefined;
+  /** What interrupted work still has open. */
+  readonly #closing = new Set<Promise<void>>();
 
   constructor({ state, output, devices, passphraseFile, keyfile }: RemoteSessionOptions) {
     this.state = state;
@@ -98,19 +100,26 @@ export class RemoteSession {
     return (await this.#open()).repository;
   }
 
-  /** Stops what is running. The next use opens the repository anew. */
-  interrupt(reason: Error): void {
-    this.#controller.abort(reason);
+  /** Stops `work`, which closes what it used when it has ended: until then it has its keys. The next use opens the repository anew. */
+  interrupt(reason: Error, work: Promise<unknown>): void {
     const opened = this.#opened;
     this.#opened = undefined;
+    const closing = Promise.allSettled([opened, work])
+      .then(async ([it]) => {
+        if (it.status === "fulfilled") await it.value?.close();
+      })
+      .catch(() => undefined)
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    this.#controller.abort(reason);
     this.#controller = new AbortController();
-    void opened?.then((it) => it.close()).catch(() => undefined);
   }
 
   async close(): Promise<void> {
     const opened = this.#opened;
     this.#opened = undefined;
     this.#passphrase = undefined;
+    await Promise.all(this.#closing);
     const repository = await opened?.catch(() => undefined);
     await repository?.close();
   }

@@ -121,7 +121,27 @@ export class FileStorer {
     key: string,
     known: Iterable<ChunkItem>,
   ): Promise<StoredFile> {
-    const number = this.#journal.file(key);
+    const file = await openFile(
+      toBytes(path),
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+    );
+    try {
+      let large = this.#begin(file, stat, key);
+      // A journal that is wrong about one chunk is not believed about the others.
+      if (!(await this.#storeKnown(large, known))) {
+        this.#onBytes(-large.builder.sizeBytes);
+        large = this.#begin(file, stat, key);
+      }
+      await this.#storeRest(large);
+      const { builder } = large;
+      const isStable = builder.sizeBytes === stat.sizeBytes && fileKey(statOpenFile(file)) === key;
+      return { content: await builder.finish(), sizeBytes: builder.sizeBytes, isStable };
+    } finally {
+      await closeFile(file);
+    }
+  }
+
+  #begin(file: number, { sizeBytes }: LocalStat, key: string): LargeFile {
     const builder = new ContentBuilder({
       storeList: async (plaintext) => {
         const id = this.#cipher.id(ChunkKind.list, plaintext);
@@ -129,42 +149,27 @@ export class FileStorer {
         return id;
       },
     });
-    const file = await openFile(
-      toBytes(path),
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-    );
-    try {
-      const large = { file, number, builder, sizeBytes: stat.sizeBytes };
-      const isPrefixGood = await this.#storeKnown(large, known);
-      await this.#storeRest(large);
-      const isStable =
-        isPrefixGood && builder.sizeBytes === stat.sizeBytes && fileKey(statOpenFile(file)) === key;
-      return { content: await builder.finish(), sizeBytes: builder.sizeBytes, isStable };
-    } finally {
-      await closeFile(file);
-    }
+    return { file, number: this.#journal.file(key), builder, sizeBytes };
   }
 
-  /** The chunks that a journal knows: those that are stored are passed over, the others read and stored. */
+  /** The chunks that a journal knows: those that are stored are passed over, the others read and stored. False when they do not fit. */
   async #storeKnown(large: LargeFile, known: Iterable<ChunkItem>): Promise<boolean> {
     const { file, number, builder, sizeBytes } = large;
-    let at = 0;
     for (const item of known) {
+      this.#signal?.throwIfAborted();
+      const at = builder.sizeBytes;
       if (at + item.lengthBytes > sizeBytes) return false;
       if (!item.id || (await this.#uploader.isStored(item.id))) {
         this.#journal.item(number, item);
         this.#onBytes(item.lengthBytes);
       } else {
         const bytes = this.#window.bytes.subarray(0, item.lengthBytes);
-        if ((await this.#read(file, 0, item.lengthBytes, at)) !== item.lengthBytes) return false;
-        const id = await this.#storeChunk(bytes, number);
-        if (Buffer.compare(id, item.id) !== 0) {
-          await builder.add({ lengthBytes: item.lengthBytes, id });
-          return false;
-        }
+        if ((await this.#read(file, 0, bytes.length, at)) !== item.lengthBytes) return false;
+        const id = this.#cipher.id(ChunkKind.data, bytes);
+        if (Buffer.compare(id, item.id) !== 0) return false;
+        await this.#storeChunk(bytes, number, id);
       }
       await builder.add(item);
-      at += item.lengthBytes;
     }
     return true;
   }
@@ -211,8 +216,11 @@ export class FileStorer {
   }
 
   /** `number` is the file's in the journal, which hears of the chunk first: no pack is sent with chunks it does not know. */
-  async #storeChunk(plaintext: Uint8Array, number: number): Promise<Uint8Array> {
-    const id = this.#cipher.id(ChunkKind.data, plaintext);
+  async #storeChunk(
+    plaintext: Uint8Array,
+    number: number,
+    id = this.#cipher.id(ChunkKind.data, plaintext),
+  ): Promise<Uint8Array> {
     this.hashedBytes += plaintext.length;
     this.#journal.item(number, { lengthBytes: plaintext.length, id });
     await this.#uploader.offer(ChunkKind.data, id, plaintext);

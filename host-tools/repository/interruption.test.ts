@@ -6,6 +6,9 @@
 import assert from "node:assert/strict";
 import { appendFileSync, cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { Refusal } from "../refusal";
+import { toByteString } from "./byte-names";
+import { PushJournal } from "./journal";
+import { fileKey, statLocal } from "./local-stat";
 import { Repository } from "./repository";
 import { MemoryDevice, lost } from "./testing/memory-device";
 import { QUICK_SECRET, Scratch, assertSameTree, noise } from "./testing/scratch";
@@ -174,6 +177,19 @@ describe("interrupted pushes", () => {
       await attempt(home, [device]);
       await check(scratch.path(`fresh-${damage}`), [device]);
     }
+  });
+
+  it("read a file from its start whose journal is wrong about a chunk of it", async () => {
+    const device = new MemoryDevice({ preferredBlobBytes: MIB });
+    const journal = PushJournal.open(`${scratch.home}/repository`);
+    const number = journal.file(fileKey(statLocal(toByteString(`${source}/big`))));
+    journal.item(number, { lengthBytes: 65_536, id: undefined });
+    journal.item(number, { lengthBytes: MIB, id: noise(6, 32) });
+    journal.close();
+    const { problems, bytes, hashedBytes } = await attempt(scratch.home, [device]);
+    assert.deepEqual(problems, []);
+    assert.equal(hashedBytes, bytes);
+    await check(scratch.path("fresh"), [device]);
   });
 
   it("reach a second device that was lost in between", async function () {

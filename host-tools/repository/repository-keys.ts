@@ -69,13 +69,15 @@ export class EpochKeys {
   }
 }
 
+/** After `zero` everything that needs a key throws: nothing is ever named or sealed under zeros. */
 export class RepositoryKeys {
   readonly repositoryId: Uint8Array;
-  readonly gearKey: Buffer;
-  readonly localKey: Buffer;
   readonly #epochs: EpochKeys[] = [];
   readonly #chunkIdKeys: Buffer[] = [];
+  readonly #gearKey: Buffer;
+  readonly #localKey: Buffer;
   readonly #logIdKey: Buffer;
+  #isZeroed = false;
 
   /** `master` is that of epoch 0. */
   constructor(master: Uint8Array, repositoryId: Uint8Array) {
@@ -85,8 +87,8 @@ export class RepositoryKeys {
     const derive = deriver(master, repositoryId);
     for (let kind = 0; kind < CHUNK_KINDS; kind++) this.#chunkIdKeys.push(derive(`chunk id ${String(kind)}`));
     this.#logIdKey = derive("log id");
-    this.gearKey = derive("gear");
-    this.localKey = derive("local state");
+    this.#gearKey = derive("gear");
+    this.#localKey = derive("local state");
   }
 
   /** The next epoch: from now on everything is sealed under it. */
@@ -106,6 +108,7 @@ export class RepositoryKeys {
 
   /** Throws DataError for an epoch whose keys are not known. */
   at(epoch: number): EpochKeys {
+    this.#requireKeys();
     const keys = this.#epochs[epoch];
     if (!keys)
       throw new DataError(
@@ -119,7 +122,18 @@ export class RepositoryKeys {
     return this.at(epoch).chunkKey;
   }
 
+  get gearKey(): Buffer {
+    this.#requireKeys();
+    return this.#gearKey;
+  }
+
+  get localKey(): Buffer {
+    this.#requireKeys();
+    return this.#localKey;
+  }
+
   chunkIdKey(kind: ChunkKind): Buffer {
+    this.#requireKeys();
     const key = this.#chunkIdKeys[kind];
     if (key === undefined) throw new RangeError(`kind: expected 0..3, got ${String(kind)}`);
     return key;
@@ -127,13 +141,13 @@ export class RepositoryKeys {
 
   /** The log of checkpoints: like a writer's log, of no writer. */
   get checkpointLogId(): Uint8Array {
-    const mark = createHmac("sha256", this.#logIdKey).update("checkpoints").digest();
+    const mark = this.#logMark("checkpoints");
     return Buffer.concat([this.repositoryId, mark.subarray(0, 32 - REPOSITORY_ID_BYTES)]);
   }
 
   /** Writer id, then a mark that only who has the keys can make: logs of this repository are known by their ids. */
   logId(writer: Uint8Array): Uint8Array {
-    const mark = createHmac("sha256", this.#logIdKey).update(writer).digest();
+    const mark = this.#logMark(writer);
     return Buffer.concat([writer, mark.subarray(0, 32 - WRITER_ID_BYTES)]);
   }
 
@@ -144,8 +158,18 @@ export class RepositoryKeys {
   }
 
   zero(): void {
+    this.#isZeroed = true;
     for (const epoch of this.#epochs) epoch.zero();
-    for (const key of [...this.#chunkIdKeys, this.#logIdKey, this.gearKey, this.localKey]) key.fill(0);
+    for (const key of [...this.#chunkIdKeys, this.#logIdKey, this.#gearKey, this.#localKey]) key.fill(0);
+  }
+
+  #logMark(of: string | Uint8Array): Buffer {
+    this.#requireKeys();
+    return createHmac("sha256", this.#logIdKey).update(of).digest();
+  }
+
+  #requireKeys(): void {
+    if (this.#isZeroed) throw new Error("the repository is closed: its keys are zeroed");
   }
 }
 

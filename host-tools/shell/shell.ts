@@ -136,7 +136,7 @@ class Shell {
   #interruptible(work: Promise<boolean>): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#stop = () => {
-        this.#session.interrupt(interrupted());
+        this.#session.interrupt(interrupted(), work);
         reject(interrupted());
       };
       work.then(resolve, reject).finally(() => {

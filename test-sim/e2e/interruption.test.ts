@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 /** A push or pull whose relay, network or client fails; a device that does is in ../scenarios. */
-import { deepEqual, equal } from "node:assert/strict";
+import { deepEqual, equal, rejects } from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { compareTrees } from "../../host-tools/demo/compare-trees";
+import { Output } from "../../host-tools/render";
+import { RemoteSession } from "../../host-tools/remote-session";
+import { State } from "../../host-tools/state";
 import { SeededRandom } from "../seeded-random";
 import type { CofferProcess } from "./coffer-process";
 import { TcpProxy } from "./tcp-proxy";
-import { World } from "./world";
+import { World, passphrase } from "./world";
 
 const files = 12;
 const fileBytes = 700_000;
@@ -111,6 +114,34 @@ describe(`interruption at random moments (COFFER_TEST_SEED=${String(seed)})`, fu
     equal(await push.kill("SIGINT"), 100, push.said);
     equal((push.stderr.match(/coffer: error:/g) ?? []).length, 1, push.stderr);
     await world.succeed(["push", tree, ...cam1], { home });
+    await requireIdentical(tree);
+  });
+
+  it("what still runs when a push is interrupted has its keys until it ends", async () => {
+    const tree = await newTree();
+    proxy.bytesPerSecond = undefined;
+    const passphraseFile = world.path("passphrase");
+    await writeFile(passphraseFile, passphrase);
+    const output = new Output({ json: false, quiet: true });
+    const session = new RemoteSession({ state: new State(home), output, devices: ["cam1"], passphraseFile });
+    const sources = [tree];
+    const interruptedOne = await session.repository();
+    const work = interruptedOne.push({
+      sources,
+      to: "/",
+      onProgress: ({ filesDone, bytesDone }) => {
+        // Progress is told every 50 ms: after this pause the next step is told, too.
+        for (const endMs = performance.now() + 60; performance.now() < endMs;);
+        const isOpening = filesDone === 3 && bytesDone === 2 * fileBytes;
+        if (isOpening) session.interrupt(new Error("stopped"), work);
+      },
+    });
+    await rejects(work, /stopped/);
+    const repository = await session.repository();
+    const { problems, hashedBytes } = await repository.push({ sources, to: "/" });
+    deepEqual(problems, []);
+    equal(hashedBytes, treeBytes);
+    await session.close();
     await requireIdentical(tree);
   });
 
