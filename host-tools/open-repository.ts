@@ -5,8 +5,9 @@
  */
 
 import { Refusal } from "./refusal";
-import { DeviceClient } from "./remote/device-client";
+import { DeviceClient, type DeviceClientOptions } from "./remote/device-client";
 import { RelayConnection } from "./remote/relay-connection";
+import { TlsSessionCache } from "./remote/relay-tls";
 import type { KeySecret } from "./repository/key-secret";
 import { Repository } from "./repository/repository";
 import { startUnlocking } from "./repository/unlock";
@@ -69,23 +70,33 @@ export async function openRepository(options: OpenOptions): Promise<OpenedReposi
 
 /** A connection to each device, or none at all when one of them cannot be reached. */
 export async function connectDevices(options: ConnectOptions): Promise<DeviceClient[]> {
-  await requireOnline(options);
-  const attempts = await Promise.allSettled(options.devices.map((name) => connectDevice(options, name)));
+  const tlsSessions = new TlsSessionCache();
+  // The first device goes on with the connection on which the relay was asked.
+  const first = await requireOnline(options, tlsSessions);
+  const attempts = await Promise.allSettled(
+    options.devices.map((name, at) =>
+      connectDevice(options, name, { tlsSessions, link: at === 0 ? first : undefined }),
+    ),
+  );
   const connected = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));
   const failed = attempts.find((attempt) => attempt.status === "rejected");
   if (failed === undefined) return connected;
-  await closeDevices(connected);
+  await Promise.all([closeDevices(connected), first.close()]);
   throw failed.reason;
 }
 
 /**
  * Asks the relay first: a device client has patience, which is right in the middle of a transfer, but a person who
- * starts a command wants to hear at once that nobody is there.
+ * starts a command wants to hear at once that nobody is there. Gives the connection to the relay.
  */
-async function requireOnline({ state, devices, signal }: ConnectOptions): Promise<void> {
+async function requireOnline(
+  { state, devices, signal }: ConnectOptions,
+  sessions: TlsSessionCache,
+): Promise<RelayConnection> {
   const { relay, client } = await state.loadConfig();
   const identity = await state.loadIdentity("client", client);
-  const connection = await RelayConnection.connect({ relay, identity, signal });
+  const { timeoutMs } = patience(process.env["COFFER_PATIENCE"]);
+  const connection = await RelayConnection.connect({ relay, identity, signal, sessions, timeoutMs });
   try {
     const online = new Set((await connection.listDevices()).map(({ name }) => name));
     const missing = devices.filter((name) => !online.has(name));
@@ -97,8 +108,10 @@ async function requireOnline({ state, devices, signal }: ConnectOptions): Promis
           hint: "Check power and network of the device; it connects by itself. `coffer status` shows which are there.",
         },
       );
-  } finally {
+    return connection;
+  } catch (error) {
     await connection.close();
+    throw error;
   }
 }
 
@@ -106,6 +119,7 @@ async function requireOnline({ state, devices, signal }: ConnectOptions): Promis
 export async function connectDevice(
   { state, signal, onEvent }: ConnectOptions,
   name: string,
+  reused: Pick<DeviceClientOptions, "link" | "tlsSessions"> = {},
 ): Promise<DeviceClient> {
   const { relay, client } = await state.loadConfig();
   const [identity, device] = await Promise.all([
@@ -117,6 +131,7 @@ export async function connectDevice(
     identity,
     device: name,
     pairingSecret: device.pairingSecret,
+    ...reused,
     signal,
     onEvent,
     ...patience(process.env["COFFER_PATIENCE"]),

@@ -25,7 +25,8 @@ import { DeviceLogs } from "./device-logs";
 import { readDeviceLog, readHealth, readTroubles } from "./device-self";
 import { isSame } from "./log-reader";
 import type { LogPage } from "./log-reader";
-import type { ClientIdentity, RelayAddress } from "./relay-tls";
+import type { RelayConnection } from "./relay-connection";
+import type { ClientIdentity, RelayAddress, TlsSessionCache } from "./relay-tls";
 import type { Session } from "./session";
 import { SessionPool } from "./session-pool";
 import type { TrafficStats } from "./traffic-stats";
@@ -42,6 +43,10 @@ export interface DeviceClientOptions {
   /** Name of the device, as in its certificate. */
   device: string;
   pairingSecret: Uint8Array;
+  /** An open connection to that relay under that identity: it is used first, and closed with the client. */
+  link?: RelayConnection | undefined;
+  /** Shared with other clients of that relay and identity. */
+  tlsSessions?: TlsSessionCache | undefined;
   /** Channels at most, default 4; opened as they are needed, fewer when the device has no more. */
   channels?: number | undefined;
   /** How long nothing may succeed before giving up, default 30 s; 0: the first trouble ends what is under way. */

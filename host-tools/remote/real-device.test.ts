@@ -67,6 +67,20 @@ for (const [what, limits] of [
       relay.remove();
     });
 
+    it("goes on with a connection that is there, and makes one when that has ended", async () => {
+      const { client: identity } = await testCertificates();
+      for (const hasEnded of [false, true]) {
+        const link = await RelayConnection.connect({ relay: relay.address, identity });
+        await link.listDevices();
+        if (hasEnded) await link.close();
+        const client = await open({ link });
+        assert.ok((await client.status()).capacityBytes > 0);
+        assert.equal(client.stats.connections, hasEnded ? 2 : 1);
+        await client.close();
+        assert.equal(link.isOpen, false);
+      }
+    });
+
     it("stores, finds, lists, reads and deletes blobs of every size", async () => {
       const client = await open();
       const blobs = [0, 1, 511, 512, 513, 4096, 100_000, 3_000_001].map((size) => randomBytes(size));

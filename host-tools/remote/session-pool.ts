@@ -14,7 +14,7 @@ import { TlsSessionCache } from "./relay-tls";
 import type { ClientIdentity, RelayAddress } from "./relay-tls";
 import { Session } from "./session";
 import { SilentHangUp } from "./tls-refusal";
-import { newTrafficStats } from "./traffic-stats";
+import { type TrafficStats, newTrafficStats } from "./traffic-stats";
 
 export interface SessionPoolOptions {
   relay: RelayAddress;
@@ -22,6 +22,10 @@ export interface SessionPoolOptions {
   device: string;
   /** 32 bytes from provisioning. */
   pairingSecret: Uint8Array;
+  /** To be used first, and closed: of the same relay and identity. */
+  link?: RelayConnection | undefined;
+  /** Shared with others of the same relay and identity. */
+  tlsSessions?: TlsSessionCache | undefined;
   /** Channels at most; the device may allow fewer. */
   channels: number;
   /** How long nothing may succeed before giving up; 0: the first trouble ends what is under way. */
@@ -60,9 +64,9 @@ const PASSES_IN_MS: ReadonlyMap<number, number> = new Map([
 const MAX_VIOLATIONS = 2;
 
 export class SessionPool {
-  readonly stats = newTrafficStats();
+  readonly stats: TrafficStats;
   readonly #options: SessionPoolOptions;
-  readonly #tlsSessions = new TlsSessionCache();
+  readonly #tlsSessions: TlsSessionCache;
   readonly #sessions = new Set<Session>();
   #quick: Task[] = [];
   #bulk: Task[] = [];
@@ -89,6 +93,9 @@ export class SessionPool {
 
   constructor(options: SessionPoolOptions) {
     this.#options = options;
+    this.stats = options.link?.stats ?? newTrafficStats();
+    this.#tlsSessions = options.tlsSessions ?? new TlsSessionCache();
+    if (options.link) this.#adopt(options.link);
     this.#limit = options.channels;
     options.signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (options.signal?.aborted === true) this.#onAbort();
@@ -301,11 +308,7 @@ export class SessionPool {
         sessions: this.#tlsSessions,
       });
       link = opened;
-      this.#links.add(opened);
-      opened.onClosed = () => this.#links.delete(opened);
-      opened.onGoAway = (retryMs) => {
-        this.#onGoAway(retryMs);
-      };
+      this.#adopt(opened);
       if (this.#whyClosed) await opened.close();
     }
     const session = await Session.open({ link, device, pairingSecret, timeoutMs, stallMs });
@@ -319,6 +322,14 @@ export class SessionPool {
     this.#usedAtMs.set(session, performance.now());
     session.onEnd = (why) => {
       this.#onSessionEnd(session, why);
+    };
+  }
+
+  #adopt(link: RelayConnection): void {
+    this.#links.add(link);
+    link.onClosed = () => this.#links.delete(link);
+    link.onGoAway = (retryMs) => {
+      this.#onGoAway(retryMs);
     };
   }
 
