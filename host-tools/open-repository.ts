@@ -10,7 +10,7 @@ import { RelayConnection } from "./remote/relay-connection";
 import { TlsSessionCache } from "./remote/relay-tls";
 import type { KeySecret } from "./repository/key-secret";
 import { Repository } from "./repository/repository";
-import { startUnlocking } from "./repository/unlock";
+import { type Unlocking, startUnlocking } from "./repository/unlock";
 import type { State } from "./state";
 
 export interface ConnectOptions {
@@ -24,6 +24,8 @@ export interface ConnectOptions {
 
 export interface OpenOptions extends ConnectOptions {
   passphrase: KeySecret;
+  /** When it has begun already. */
+  unlocking?: Promise<Unlocking>;
   onWarning: (text: string) => void;
 }
 
@@ -37,8 +39,7 @@ export async function openRepository(options: OpenOptions): Promise<OpenedReposi
   const { state, passphrase, signal, onWarning } = options;
   const { home } = state;
   const { client: computer } = await state.loadConfig();
-  // A passphrase takes as long as the connections: both at once.
-  const unlocking = startUnlocking(home, passphrase);
+  const { unlocking = startUnlocking(home, passphrase) } = options;
   unlocking.catch(() => undefined);
   const devices = await connectDevices(options).catch(async (error: unknown) => {
     (await unlocking.catch(() => undefined))?.known?.zero();

@@ -8,10 +8,11 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { chooseDevices } from "./device-choice";
 import { keySecretFor } from "./key-source";
-import { type OpenedRepository, openRepository } from "./open-repository";
+import type { OpenedRepository } from "./open-repository";
 import type { Output } from "./render";
 import type { KeySecret } from "./repository/key-secret";
 import type { Repository } from "./repository/repository";
+import { startUnlocking } from "./repository/unlock";
 import { resolveRemote } from "./shell/remote-path";
 import type { State } from "./state";
 
@@ -141,12 +142,24 @@ export class RemoteSession {
     await this.state.loadConfig();
     const devices = await this.deviceNames();
     const passphrase = await this.passphrase();
+    // A passphrase takes as long as loading the rest of the program and connecting: all at once.
+    const unlocking = startUnlocking(this.state.home, passphrase);
+    unlocking.catch(() => undefined);
+    const { openRepository } = await import("./open-repository");
     const onWarning = (text: string): void => {
       this.#output.warn(text);
     };
     const onEvent = (text: string): void => {
       this.#output.note(text);
     };
-    return openRepository({ state: this.state, devices, passphrase, signal, onWarning, onEvent });
+    return openRepository({
+      state: this.state,
+      devices,
+      passphrase,
+      unlocking,
+      signal,
+      onWarning,
+      onEvent,
+    });
   }
 }
