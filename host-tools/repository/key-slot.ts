@@ -49,8 +49,8 @@ const WRAPPED_SECRET_BYTES = SECRET_BYTES + 16;
 /** The number of this variant in RFC 9106. */
 const ARGON2ID = 2;
 
-/** What this version writes. */
-const present = { memoryKiB: 64 * 1024, passes: 3, lanes: 1 };
+/** What this version writes: the second recommendation of RFC 9106. */
+const present = { memoryKiB: 64 * 1024, passes: 3, lanes: 4 };
 /** What any version may ask a reader to spend. */
 const bounds = { memoryKiB: [8 * 1024, 1024 * 1024], passes: [1, 16], lanes: [1, 8] } as const;
 
