@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** What the local system says about a file, in plain numbers, to the nanosecond. */
 
-import { type BigIntStats, fstatSync, lstatSync } from "node:fs";
+import { type BigIntStats, constants, fstatSync, lstatSync } from "node:fs";
 import { type ByteString, toBytes } from "./byte-names";
 import type { TreeEntry } from "./tree";
 
@@ -48,17 +48,17 @@ export function isUnchanged(entry: TreeEntry, stat: LocalStat): boolean {
   );
 }
 
+const TYPES: ReadonlyMap<number, LocalType> = new Map([
+  [constants.S_IFREG, "file"],
+  [constants.S_IFDIR, "directory"],
+  [constants.S_IFLNK, "symlink"],
+]);
+
 function convert(stats: BigIntStats): LocalStat {
-  const type = stats.isFile()
-    ? "file"
-    : stats.isDirectory()
-      ? "directory"
-      : stats.isSymbolicLink()
-        ? "symlink"
-        : "other";
+  const mode = Number(stats.mode);
   return {
-    type,
-    mode: Number(stats.mode & 0o7777n),
+    type: TYPES.get(mode & constants.S_IFMT) ?? "other",
+    mode: mode & 0o7777,
     sizeBytes: Number(stats.size),
     mtimeSeconds: seconds(stats.mtimeNs),
     mtimeNanos: nanos(stats.mtimeNs),
