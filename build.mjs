@@ -97,9 +97,8 @@ async function bundle(options) {
   return outputFiles;
 }
 
-/** Compiled code belongs to one bundle. That of `coffer --help` is made at once, the others when a command first runs. */
+/** Compiled code of a former bundle is gone. That of `coffer --help` is made at once, the others when a command first runs. */
 async function compile() {
-  await rm(join(outputFolder, "code-cache"), { recursive: true, force: true });
   const [, flags = ""] = /^#!.* node (.*)$/m.exec(await readFile(program, "utf8")) ?? [];
   execFileSync(process.execPath, [...flags.split(" "), program, "--help"], {
     stdio: ["ignore", "ignore", "inherit"],
