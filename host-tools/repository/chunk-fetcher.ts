@@ -15,7 +15,8 @@ import { ChunkKind } from "./repository-keys";
 
 /** Bytes between two chunks that are fetched along rather than asked for separately. */
 const GAP_BYTES = 64 * 1024;
-const MAX_RANGE_BYTES = 2 * 1024 * 1024;
+/** A window of a pull in one request, where its chunks are neighbours. */
+const MAX_RANGE_BYTES = 4 * 1024 * 1024;
 /** Requests of one fetch. */
 const PARALLEL = 4;
 
