@@ -4,6 +4,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { openRepository } from "../host-tools/open-repository";
+import { startUnlocking } from "../host-tools/repository/unlock";
 import { Cluster, PASSPHRASE, memoryFolder } from "./cluster";
 
 const TOTAL_MIB = 120;
@@ -24,6 +25,7 @@ export async function benchTree(options: {
         state: cluster.state,
         devices: ["bench"],
         passphrase: PASSPHRASE,
+        unlocking: startUnlocking(cluster.state.home, PASSPHRASE),
         signal: new AbortController().signal,
         onWarning: options.print,
       });

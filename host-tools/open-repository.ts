@@ -10,7 +10,7 @@ import { RelayConnection } from "./remote/relay-connection";
 import { TlsSessionCache } from "./remote/relay-tls";
 import type { KeySecret } from "./repository/key-secret";
 import { Repository } from "./repository/repository";
-import { type Unlocking, startUnlocking } from "./repository/unlock";
+import type { Unlocking } from "./repository/unlock";
 import type { State } from "./state";
 
 export interface ConnectOptions {
@@ -24,8 +24,8 @@ export interface ConnectOptions {
 
 export interface OpenOptions extends ConnectOptions {
   passphrase: KeySecret;
-  /** When it has begun already. */
-  unlocking?: Promise<Unlocking>;
+  /** By that passphrase: begun by the caller, who does not leave it unhandled until this is called. */
+  unlocking: Promise<Unlocking>;
   onWarning: (text: string) => void;
 }
 
@@ -36,11 +36,9 @@ export interface OpenedRepository {
 }
 
 export async function openRepository(options: OpenOptions): Promise<OpenedRepository> {
-  const { state, passphrase, signal, onWarning } = options;
+  const { state, passphrase, unlocking, signal, onWarning } = options;
   const { home } = state;
   const { client: computer } = await state.loadConfig();
-  const { unlocking = startUnlocking(home, passphrase) } = options;
-  unlocking.catch(() => undefined);
   const devices = await connectDevices(options).catch(async (error: unknown) => {
     (await unlocking.catch(() => undefined))?.known?.zero();
     throw error;

@@ -57,12 +57,14 @@ import {
   EntryType,
   type TreeEntry,
   decodeEntry,
-  decodeTree,
+  decodeEntries,
   encodeEntry,
   encodeTree,
   makeEntry,
 } from "./tree";
 import { noise } from "./testing/scratch";
+
+const decodeTree = (bytes: Uint8Array): TreeEntry[] => [...decodeEntries(bytes)];
 
 const repositoryId = noise(1, 16);
 const keys = new RepositoryKeys(noise(2, 32), repositoryId);

@@ -151,8 +151,8 @@ export class RecordTable {
         this.#moveOut();
       } catch (error) {
         this.#failure = { error };
+        throw error;
       }
-      this.#throwFailure();
       return;
     }
     const count = Math.min(this.#maxRecent, 2 * this.#recentCount);

@@ -171,10 +171,6 @@ function readContent(reader: CborReader): Uint8Array {
   return reader.slice(from, reader.offset);
 }
 
-export function decodeTree(bytes: Uint8Array): TreeEntry[] {
-  return [...decodeEntries(bytes)];
-}
-
 /** One after the other: only those that were taken have been looked at. */
 export function* decodeEntries(bytes: Uint8Array): Generator<TreeEntry> {
   const reader = new CborReader(bytes);
