@@ -12,6 +12,7 @@ export type EventName =
   | "left"
   | "refused"
   | "channelClosed"
+  | "lineClosed"
   | "reloaded"
   | "reloadFailed"
   | "discoveryFailed"

@@ -45,6 +45,14 @@ export const BEHIND_BYTES = 128 * 1024;
 /** Charged for queued bytes of each channel in turn beside the bytes: what the bookkeeping costs in memory. */
 export const SEGMENT_BYTES = 64;
 
+/** An end of a line that has not come by then does not come. */
+export const JOIN_TIMEOUT_MS = 15_000;
+export const MAX_LINES = 512;
+/** A device has at most so many clients with a line, as with a channel. */
+export const MAX_LINES_PER_LINK = 64;
+/** What one end of a line has not taken before the other is not read any more: 200 MiB for all lines in both directions. */
+export const LINE_QUEUE_BYTES = 128 * 1024;
+
 /** Ids of closed channels that a link remembers: frames that crossed a `close` are not a violation. */
 export const MAX_REMEMBERED_IDS = 512;
 

@@ -20,6 +20,7 @@ import {
   REQUESTS_PER_SECOND,
   REQUEST_BURST,
 } from "./limits";
+import type { Line } from "./lines";
 import { Outbox, type OutboxPool } from "./outbox";
 import type { Side } from "./pump";
 import { TokenBucket } from "./token-bucket";
@@ -44,6 +45,7 @@ export class Link {
   readonly outbox: Outbox;
   /** Open channels by the id they have on this connection. */
   readonly sides = new Map<number, Side>();
+  readonly lines = new Set<Line>();
   /** Sides that were granted credit which has not been sent yet. One frame a channel, however slowly this side reads. */
   readonly creditDue = new Set<Side>();
   readonly connectedAtMs = Date.now();
@@ -95,6 +97,11 @@ export class Link {
     socket.on("close", () => {
       this.end("lost");
     });
+  }
+
+  /** Whether something still goes on here that a stopping relay lets finish. */
+  get isBusy(): boolean {
+    return this.sides.size + this.lines.size > 0;
   }
 
   get isEnded(): boolean {

@@ -61,12 +61,15 @@ export class MetricsServer {
     const channels = this.#gauge("channels", "Open channels", [], () => {
       channels.set(pairing.pump.channelCount);
     });
+    const lines = this.#gauge("lines", "Lines, open or waiting for an end", [], () => {
+      lines.set(pairing.lines.count);
+    });
     const queued = this.#gauge("queued_bytes", "Bytes waiting for slower readers", [], () => {
-      queued.set(pool.queuedBytes);
+      queued.set(pool.queuedBytes + pairing.lines.queuedBytes);
     });
     const bytes = this.#counter("bytes_total", "Data passed on, with frame headers", ["direction"], () => {
-      bytes.inc({ direction: "to_device" }, pairing.pump.bytesToDevices);
-      bytes.inc({ direction: "to_client" }, pairing.pump.bytesToClients);
+      bytes.inc({ direction: "to_device" }, pairing.pump.bytesToDevices + pairing.lines.bytesToDevices);
+      bytes.inc({ direction: "to_client" }, pairing.pump.bytesToClients + pairing.lines.bytesToClients);
     });
     const handshakes = this.#counter("handshakes_total", "TLS handshakes", ["kind"], () => {
       handshakes.inc({ kind: "full" }, relay.handshakes.full);

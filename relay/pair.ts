@@ -9,23 +9,27 @@ import {
   MAX_FRAME_BYTES,
   MAX_LISTED_DEVICES,
   MIN_MAX_FRAME_BYTES,
+  TICKET_BYTES,
   WIRE_VERSION,
 } from "../firmware/protocol/limits";
 import {
   CloseReason,
   type ListedDevice,
   accept,
+  askLine,
   close,
   devices,
   goAway,
   heartbeat,
   hello,
+  line,
   listDevices,
   open,
   welcome,
 } from "../firmware/protocol/link-messages";
 import { decode } from "../firmware/protocol/message";
 import { MAX_CONTROL_BYTES, OPEN_TIMEOUT_MS } from "./limits";
+import { type Line, Lines } from "./lines";
 import type { Link } from "./link";
 import type { OutboxPool } from "./outbox";
 import { type Channel, Pump, Side } from "./pump";
@@ -43,11 +47,13 @@ export interface PairingOptions {
   nowMs: () => number;
   onJoined(link: Link): void;
   onChannelClosed(channel: Channel, reason: number): void;
+  onLineClosed(line: Line): void;
 }
 
 export class Pairing {
   readonly links = new Set<Link>();
   readonly pump: Pump;
+  readonly lines: Lines;
   readonly #devices = new Map<string, Link>();
   /** Their names in order, until one comes or goes. */
   #sortedNames: string[] | undefined;
@@ -60,7 +66,15 @@ export class Pairing {
     this.pump = new Pump({
       pool: options.pool,
       onClosed: (channel, reason) => {
-        this.#channelClosed(channel, reason);
+        options.onChannelClosed(channel, reason);
+        this.#finished(channel.client.link, channel.device.link);
+      },
+    });
+    this.lines = new Lines({
+      nowMs: options.nowMs,
+      onClosed: (closed) => {
+        options.onLineClosed(closed);
+        this.#finished(closed.client, closed.device);
       },
     });
   }
@@ -80,6 +94,7 @@ export class Pairing {
     else if (type === FrameType.ping) link.send(FrameType.pong, 0, heartbeat, decode(heartbeat, payload));
     else if (type === FrameType.pong) decode(heartbeat, payload);
     else if (type === FrameType.listDevices && link.peer.role === "client") this.#list(link, payload);
+    else if (type === FrameType.askLine && link.peer.role === "client") this.#askLine(link, payload);
     else if (type === FrameType.open && link.peer.role === "client") this.#open(link, channel, payload);
     else if (type === FrameType.accept && link.peer.role === "device") this.#accept(link, channel, payload);
     else throw new DataError("type", `frame type ${String(type)} from a ${link.peer.role}`);
@@ -94,6 +109,7 @@ export class Pairing {
     }
     for (const side of [...link.sides.values()])
       this.pump.close(this.pump.channelOf(side), CloseReason.peerLost, side);
+    for (const between of [...link.lines]) this.lines.close(between);
   }
 
   /** Called about every second. */
@@ -101,14 +117,15 @@ export class Pairing {
     for (const link of [...this.links]) link.tick(nowMs);
     for (const channel of [...this.pump.unanswered(nowMs, OPEN_TIMEOUT_MS)])
       this.pump.close(channel, CloseReason.timeout);
+    this.lines.tick(nowMs);
   }
 
-  /** Refuses new channels, tells everybody when to come back, and ends each link when it has no channels left. */
+  /** Refuses new channels, tells everybody when to come back, and ends each link when it has no channels or lines left. */
   stop(retryMs: () => number): void {
     this.#isStopping = true;
     for (const link of [...this.links]) {
       link.retryMs = retryMs();
-      if (link.sides.size === 0) link.end("stopped", CloseReason.goingAway);
+      if (!link.isBusy) link.end("stopped", CloseReason.goingAway);
       else link.send(FrameType.goAway, 0, goAway, { reason: CloseReason.goingAway, retryMs: link.retryMs });
     }
   }
@@ -118,11 +135,10 @@ export class Pairing {
     for (const link of [...this.links]) link.end("stopped", CloseReason.goingAway);
   }
 
-  #channelClosed(channel: Channel, reason: number): void {
-    this.#options.onChannelClosed(channel, reason);
+  /** Something between the two has ended. */
+  #finished(client: Link, device: Link): void {
     if (!this.#isStopping) return;
-    for (const { link } of [channel.client, channel.device])
-      if (link.sides.size === 0) link.end("stopped", CloseReason.goingAway);
+    for (const link of [client, device]) if (!link.isBusy) link.end("stopped", CloseReason.goingAway);
   }
 
   #welcome(link: Link, payload: Uint8Array): void {
@@ -195,6 +211,22 @@ export class Pairing {
       creditBytes: channel.device.creditBytes,
       maxFrameBytes: channel.client.maxFrameBytes,
     });
+  }
+
+  #askLine(link: Link, payload: Uint8Array): void {
+    const { peer } = decode(askLine, payload);
+    const device = this.#devices.get(peer);
+    const reason = this.#refusalOf(link, device, peer);
+    const tickets = reason === undefined && device ? this.lines.open(link, device) : undefined;
+    const none = new Uint8Array(TICKET_BYTES);
+    link.send(
+      FrameType.line,
+      0,
+      line,
+      tickets
+        ? { reason: CloseReason.done, ...tickets }
+        : { reason: reason ?? CloseReason.busy, clientTicket: none, deviceTicket: none },
+    );
   }
 
   #refusalOf(link: Link, device: Link | undefined, name: string): number | undefined {

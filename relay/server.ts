@@ -4,20 +4,27 @@
  * losing what is on its way.
  */
 import { constants } from "node:crypto";
-import type { AddressInfo, DropArgument, Socket } from "node:net";
-import { type SecureContextOptions, type Server, type TLSSocket, createServer } from "node:tls";
+import { type AddressInfo, type DropArgument, type Server, type Socket, createServer } from "node:net";
+import {
+  type SecureContextOptions,
+  type Server as TlsServer,
+  type TLSSocket,
+  createServer as createTlsServer,
+} from "node:tls";
 import { FRAME_HEADER_BYTES, FrameType, encodeFrame } from "../firmware/protocol/frame";
 import { MAX_FRAME_BYTES } from "../firmware/protocol/limits";
 import { CloseReason, goAway } from "../firmware/protocol/link-messages";
 import { encode } from "../firmware/protocol/message";
 import { Refused, authenticate, refusalNow } from "./authenticate";
 import { BufferPool } from "./buffer-pool";
+import { readDoor } from "./door";
 import type { EventLog } from "./events";
 import type { RelayIdentity } from "./identity-files";
 import {
   DRAIN_MS,
   GOODBYE_MS,
   HANDSHAKE_TIMEOUT_MS,
+  LINE_QUEUE_BYTES,
   MAX_CONNECTIONS,
   MAX_HANDSHAKES,
   SESSION_SECONDS,
@@ -77,7 +84,9 @@ export class RelayServer {
   readonly handshakes = { full: 0, resumed: 0 };
   readonly refusals = new Map<string, number>();
   readonly #options: RelayServerOptions;
-  readonly #tls: Server;
+  /** What listens; `#tls` gets the connections that begin a handshake. */
+  readonly #server: Server;
+  readonly #tls: TlsServer;
   readonly #frames = new BufferPool({ sizeBytes: FRAME_HEADER_BYTES + MAX_FRAME_BYTES, maxSpare: 64 });
   readonly #sessions = new SessionCache();
   /** Connections whose handshake is under way, by remote address. */
@@ -109,22 +118,35 @@ export class RelayServer {
           bytes: client.sentBytes + device.sentBytes,
         });
       },
+      onLineClosed: ({ client, device, bytesToDevice, bytesToClient }) => {
+        options.events.add({
+          event: "lineClosed",
+          role: "client",
+          name: client.peer.name,
+          remote: client.remote,
+          device: device.peer.name,
+          bytes: bytesToDevice + bytesToClient,
+        });
+      },
     });
-    this.#tls = createServer({
+    this.#tls = createTlsServer({
       ...contextOf(options.identity),
       requestCert: true,
       rejectUnauthorized: true,
       handshakeTimeout: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
+    });
+    this.#sessions.attach(this.#tls);
+    this.#server = createServer({
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
+      highWaterMark: LINE_QUEUE_BYTES,
     });
-    this.#tls.maxConnections = MAX_CONNECTIONS;
-    this.#sessions.attach(this.#tls);
-    this.#tls.on("connection", (socket: Socket) => {
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on("connection", (socket: Socket) => {
       this.#began(socket);
     });
-    this.#tls.on("drop", (dropped?: DropArgument) => {
+    this.#server.on("drop", (dropped?: DropArgument) => {
       this.#count(
         "tooManyConnections",
         `${dropped?.remoteAddress ?? "?"}:${String(dropped?.remotePort ?? 0)}`,
@@ -150,17 +172,17 @@ export class RelayServer {
   /** Rejects when the address cannot be listened on. */
   async listen(address: { host: string; port: number }): Promise<AddressInfo> {
     await new Promise<void>((resolve, reject) => {
-      this.#tls.once("error", reject);
-      this.#tls.listen(address, () => {
-        this.#tls.off("error", reject);
+      this.#server.once("error", reject);
+      this.#server.listen(address, () => {
+        this.#server.off("error", reject);
         resolve();
       });
     });
     // Running out of file descriptors and the like: connections are lost, the relay is not.
-    this.#tls.on("error", (error: Error) => {
+    this.#server.on("error", (error: Error) => {
       this.#options.events.add({ event: "internalError", reason: error.message });
     });
-    return this.#tls.address() as AddressInfo;
+    return this.#server.address() as AddressInfo;
   }
 
   get fingerprint(): Uint8Array {
@@ -178,7 +200,7 @@ export class RelayServer {
   /** Takes no more connections or channels, lets open channels finish for a while, and resolves when all is closed. */
   async stop(): Promise<void> {
     const closed = new Promise<void>((resolve) => {
-      this.#tls.close(() => {
+      this.#server.close(() => {
         resolve();
       });
     });
@@ -207,6 +229,22 @@ export class RelayServer {
     this.#handshakes.set(remote, socket);
     socket.once("close", () => {
       this.#handshakes.delete(remote);
+    });
+    readDoor(socket, {
+      timeoutMs: this.#options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
+      onTls: () => {
+        this.#tls.emit("connection", socket);
+      },
+      onTicket: (ticket) => {
+        this.#handshakes.delete(remote);
+        if (this.pairing.lines.join(socket, ticket)) return;
+        this.#count("unknownTicket", remote);
+        socket.destroy();
+      },
+      onNothing: (reason) => {
+        this.#count(reason, remote);
+        socket.destroy();
+      },
     });
   }
 

@@ -29,6 +29,7 @@ export class Bench {
     nowMs: () => this.nowMs,
     onJoined: () => undefined,
     onChannelClosed: (_channel, reason) => this.reasons.push(reason),
+    onLineClosed: () => undefined,
   });
   readonly #frames = new BufferPool({ sizeBytes: 6 + MAX_FRAME_BYTES, maxSpare: 4 });
 

@@ -14,15 +14,17 @@ import {
 import { SECTOR_BYTES } from "../protocol/card-format";
 import { Card } from "./card";
 import { ChannelTable } from "./channel-table";
-import type { DeviceConfig } from "./device-config";
+import type { DeviceConfig, RelayAddress } from "./device-config";
 import { DeviceLog, LEAST_LOG_BYTES } from "./device-log";
 import type { Ports, TimerHandle } from "./io";
+import { Lines } from "./lines";
 import { DeviceSession, pairingsOf } from "./session";
 import { FAILED_STARTS, StartRecord } from "./start-record";
 import { StartWatch } from "./start-watch";
 import { deviceHealth, deviceStatus } from "./status";
 import { Troubles } from "./troubles";
-import { Uplink } from "./uplink";
+import { Uplink, helloOf } from "./uplink";
+import type { VerbContext } from "./verb";
 
 export interface DeviceOptions extends Ports {
   config: DeviceConfig;
@@ -46,6 +48,7 @@ export class Device {
   readonly #options: DeviceOptions;
   readonly #card: Card;
   readonly #channels: ChannelTable;
+  readonly #lines: Lines | undefined;
   readonly #watch: StartWatch;
   readonly #troubles: Troubles;
   readonly #patience: TimerHandle;
@@ -86,27 +89,41 @@ export class Device {
       pairings,
       maxRequests: limits.maxRequests,
     };
-    const channels: ChannelTable = new ChannelTable({
-      timers: options.timers,
-      log,
-      limits,
-      context: {
-        card,
-        log,
+    const newTable = (): ChannelTable =>
+      new ChannelTable({
         timers: options.timers,
-        status: () => deviceStatus({ ports: options, config, host, starts, card, channels }),
-        health: () => deviceHealth({ ports: options, starts }),
-        troubles: () => troubles.tell(),
-        logLines: (from) => ({
-          start: starts.start,
-          uptimeMs: Math.floor(clock.monotonicMs()),
-          unixMs: Math.floor(clock.unixMs() ?? 0),
-          // On a board a line takes as much of the heap as a blob of a listing.
-          ...log.read(from, Math.min(MAX_LISTED_LINES, limits.listedBlobs)),
+        log,
+        limits,
+        context,
+        newSession: () => new DeviceSession(session),
+      });
+    const lines = linesOf(options, newTable, () => this.#uplink?.relay);
+    const context: VerbContext = {
+      card,
+      log,
+      timers: options.timers,
+      ...(lines ? { lines } : {}),
+      status: () =>
+        deviceStatus({
+          ports: options,
+          config,
+          host,
+          starts,
+          card,
+          channelCount: channels.count + (lines?.channelCount ?? 0),
         }),
-      },
-      newSession: () => new DeviceSession(session),
-    });
+      health: () => deviceHealth({ ports: options, starts }),
+      troubles: () => troubles.tell(),
+      logLines: (from) => ({
+        start: starts.start,
+        uptimeMs: Math.floor(clock.monotonicMs()),
+        unixMs: Math.floor(clock.unixMs() ?? 0),
+        // On a board a line takes as much of the heap as a blob of a listing.
+        ...log.read(from, Math.min(MAX_LISTED_LINES, limits.listedBlobs)),
+      }),
+    };
+    const channels = newTable();
+    this.#lines = lines;
     this.#options = options;
     this.#troubles = troubles;
     this.#card = card;
@@ -120,6 +137,7 @@ export class Device {
     this.#watch.close();
     this.#options.timers.clear(this.#patience);
     this.#uplink?.close();
+    this.#lines?.close();
     this.#card.close();
   }
 
@@ -140,6 +158,19 @@ export class Device {
       },
     });
   }
+}
+
+/** Nothing where the network knows none: a board has no memory for what it cannot use. */
+function linesOf(
+  { network, clock, timers, log, config }: DeviceOptions,
+  newTable: () => ChannelTable,
+  relay: () => RelayAddress | undefined,
+): Lines | undefined {
+  if (!network.join) return undefined;
+  const connect = network.connect.bind(network);
+  const join = network.join.bind(network);
+  const ports = { network: { connect, join }, clock, timers, log };
+  return new Lines({ ports, hello: helloOf(config), relay, newTable });
 }
 
 /** The first lines of a start: which it is, and how the one before ended. */

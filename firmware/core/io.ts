@@ -207,8 +207,22 @@ export interface SecureSocket {
   close(): void;
 }
 
+export interface LineOptions extends SecureSocketOptions {
+  /** 32 bytes, shown to the relay in plain text before anything else. */
+  ticket: Uint8Array;
+  /** 32 bytes that prove both ends to each other. */
+  key: Uint8Array;
+  /** Of TLS: else the client. */
+  isServer: boolean;
+}
+
 export interface Network {
   connect(options: SecureSocketOptions): SecureSocket;
+  /**
+   * The device's end of a line over the relay at that address. TLS 1.3 with `key` as the external key of
+   * LINE_IDENTITY (RFC 8446 section 4.2.11, psk_dhe_ke). Absent where the platform cannot.
+   */
+  join?(options: LineOptions): SecureSocket;
 }
 
 export interface FoundRelay {

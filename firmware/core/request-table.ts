@@ -24,7 +24,7 @@ import {
   startLogTrim,
 } from "./verb-logs";
 import { startPut } from "./verb-put";
-import { startDeviceLog, startHealth, startStatus, startTroubles } from "./verb-status";
+import { startDeviceLog, startHealth, startLine, startStatus, startTroubles } from "./verb-status";
 
 const STARTS: Record<number, StartVerb> = {
   [verbs.status.type]: startStatus,
@@ -42,6 +42,7 @@ const STARTS: Record<number, StartVerb> = {
   [verbs.deviceLog.type]: startDeviceLog,
   [verbs.health.type]: startHealth,
   [verbs.troubles.type]: startTroubles,
+  [verbs.line.type]: startLine,
 };
 
 export interface RequestTableOptions {

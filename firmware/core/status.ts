@@ -3,7 +3,6 @@
 import { ResetCause } from "../protocol/verbs";
 import type { DeviceHealth, DeviceStatus } from "../protocol/verbs";
 import type { Card } from "./card";
-import type { ChannelTable } from "./channel-table";
 import type { DeviceConfig } from "./device-config";
 import type { Ports } from "./io";
 import type { StartRecord } from "./start-record";
@@ -14,10 +13,10 @@ export interface StatusParts {
   host: string;
   starts: StartRecord;
   card: Card;
-  channels: ChannelTable;
+  channelCount: number;
 }
 
-export function deviceStatus({ ports, config, host, starts, card, channels }: StatusParts): DeviceStatus {
+export function deviceStatus({ ports, config, host, starts, card, channelCount }: StatusParts): DeviceStatus {
   const memory = ports.memory.read();
   const { limits } = config;
   return {
@@ -33,7 +32,7 @@ export function deviceStatus({ ports, config, host, starts, card, channels }: St
     heapLimitBytes: memory?.limitBytes ?? 0,
     bootCount: starts.start,
     resetReason: ResetCause[starts.reason],
-    channels: channels.count,
+    channels: channelCount,
     maxChannels: limits.maxChannels,
     maxRequests: limits.maxRequests,
     uploads: card.uploadCount,

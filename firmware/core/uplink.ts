@@ -4,6 +4,7 @@
  * as `Backoff` says, after a farewell as the relay says.
  */
 import { WIRE_VERSION } from "../protocol/limits";
+import type { Hello } from "../protocol/link-messages";
 import { attempt } from "./attempt";
 import { Backoff } from "./backoff";
 import type { ChannelTable } from "./channel-table";
@@ -46,6 +47,7 @@ export class Uplink {
   readonly #options: UplinkOptions;
   readonly #backoff: Backoff;
   #link: Link | undefined;
+  #address: RelayAddress | undefined;
   #search: { close(): void } | undefined;
   #timer: TimerHandle | undefined;
   /** Relays found and not tried yet; at most MAX_CANDIDATES. */
@@ -58,6 +60,11 @@ export class Uplink {
     this.#options = options;
     this.#backoff = new Backoff(options.ports.entropy);
     this.wait(0);
+  }
+
+  /** Where it is online. */
+  get relay(): RelayAddress | undefined {
+    return this.#isOnline ? this.#address : undefined;
   }
 
   close(): void {
@@ -138,13 +145,7 @@ export class Uplink {
           clock,
           timers,
           address,
-          hello: {
-            minVersion: WIRE_VERSION,
-            maxVersion: WIRE_VERSION,
-            maxFrameBytes: config.limits.maxFrameBytes,
-            maxChannels: config.limits.maxChannels,
-            software: `coffer ${config.firmwareVersion}`,
-          },
+          hello: helloOf(config),
           handlers: {
             onUp: ({ relay }) => {
               upSinceMs = clock.monotonicMs();
@@ -176,6 +177,7 @@ export class Uplink {
           },
         });
         this.#link = link;
+        this.#address = address;
       },
       (error) => {
         log.write("warn", `uplink: ${where}: ${messageOf(error)}`);
@@ -205,4 +207,15 @@ export class Uplink {
     this.#isOnline = isOnline;
     this.#options.onState(isOnline ? "online" : "offline");
   }
+}
+
+/** How this device introduces itself on a link. */
+export function helloOf({ limits, firmwareVersion }: DeviceConfig): Hello {
+  return {
+    minVersion: WIRE_VERSION,
+    maxVersion: WIRE_VERSION,
+    maxFrameBytes: limits.maxFrameBytes,
+    maxChannels: limits.maxChannels,
+    software: `coffer ${firmwareVersion}`,
+  };
 }

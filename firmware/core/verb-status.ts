@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-/** The verbs that a device answers about itself: without its card, also in safe mode. */
+/** The verbs that a device answers without its card, also in safe mode: about itself, and how to reach it. */
 import { decode } from "../protocol/message";
-import { verbs } from "../protocol/verbs";
+import { FailureCode, verbs } from "../protocol/verbs";
+import { Refusal } from "./refusal";
 import type { StartVerb } from "./verb";
 
 export const startStatus: StartVerb = (context, body, reply) => {
@@ -19,6 +20,14 @@ export const startHealth: StartVerb = (context, body, reply) => {
 export const startDeviceLog: StartVerb = (context, body, reply) => {
   const { from } = decode(verbs.deviceLog.request, body);
   reply.answer(verbs.deviceLog, context.logLines(from));
+  return undefined;
+};
+
+export const startLine: StartVerb = (context, body, reply) => {
+  const wanted = decode(verbs.line.request, body);
+  if (!context.lines) throw new Refusal(FailureCode.unknownVerb, "this device knows no lines");
+  context.lines.join(wanted);
+  reply.answer(verbs.line, {});
   return undefined;
 };
 

@@ -4,6 +4,7 @@ import type { TroubleEntry } from "../protocol/trouble";
 import type { DeviceHealth, DeviceStatus, LogLines, Verb } from "../protocol/verbs";
 import type { Card } from "./card";
 import type { Log, Timers } from "./io";
+import type { Lines } from "./lines";
 
 export interface VerbContext {
   readonly card: Card;
@@ -13,6 +14,8 @@ export interface VerbContext {
   health(): DeviceHealth;
   logLines(from: number): LogLines;
   troubles(): TroubleEntry[];
+  /** Absent where the host knows no lines. */
+  readonly lines?: Lines;
 }
 
 /** The way back to the client of one request. Calls after the answer or a failure are ignored. */

@@ -25,6 +25,9 @@ export const HASH_BYTES = 32;
 export const NONCE_BYTES = 32;
 export const SECRET_BYTES = 32;
 export const PAIRING_ID_BYTES = 8;
+/** What an endpoint shows to become one end of a line. */
+export const TICKET_BYTES = 32;
+export const LINE_KEY_BYTES = 32;
 export const TAG_BYTES = 16;
 export const MAX_PAIRINGS = 16;
 

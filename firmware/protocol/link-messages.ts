@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /** Payloads of the link frames, all but `data`, whose payload the relay does not read. SPEC.md "Link". */
 import { fixed, list, record, text, u16, u32, u53, u8 } from "./message";
-import { MAX_LISTED_DEVICES, MAX_NAME_BYTES, MAX_TEXT_BYTES } from "./limits";
+import { MAX_LISTED_DEVICES, MAX_NAME_BYTES, MAX_TEXT_BYTES, TICKET_BYTES } from "./limits";
 
 /** First frame of every endpoint. Role and name are those of its certificate. */
 export interface Hello {
@@ -66,6 +66,30 @@ export const devices = record<{ more: number; devices: ListedDevice[] }>({
     MAX_LISTED_DEVICES,
   ),
 });
+
+/** Client: wants a line to the device `peer`. SPEC.md "Lines". */
+export const askLine = record<{ peer: string }>({ peer: text(MAX_NAME_BYTES) });
+
+/** The relay's answer: the two tickets when `reason` is `done`, else 32 zero bytes each. */
+export interface LineAnswer {
+  /** One of CloseReason. */
+  reason: number;
+  clientTicket: Uint8Array;
+  /** For the client to pass on. */
+  deviceTicket: Uint8Array;
+}
+export const line = record<LineAnswer>({
+  reason: u16,
+  clientTicket: fixed(TICKET_BYTES),
+  deviceTicket: fixed(TICKET_BYTES),
+});
+
+/** The identity under which both ends of a line have its key, and the one cipher suite they use. */
+export const LINE_IDENTITY = "coffer line 1";
+export const LINE_CIPHER = "TLS_AES_128_GCM_SHA256";
+
+/** The first and only frame on a connection that becomes one end of a line; in plain text. */
+export const join = record<{ ticket: Uint8Array }>({ ticket: fixed(TICKET_BYTES) });
 
 /**
  * Client to relay: a channel to the device `peer`; relay to device: a channel from the client `peer` (the name in its

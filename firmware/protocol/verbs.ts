@@ -10,6 +10,7 @@
 import { DataError } from "./data-error";
 import {
   HASH_BYTES,
+  LINE_KEY_BYTES,
   MAX_ENTRY_BYTES,
   MAX_IDS,
   MAX_LINE_BYTES,
@@ -19,6 +20,7 @@ import {
   MAX_NAME_BYTES,
   MAX_TEXT_BYTES,
   MAX_TROUBLES,
+  TICKET_BYTES,
 } from "./limits";
 import { encode, fixed, flag, list, record, text, u16, u32, u53, u8, variable } from "./message";
 import type { Field } from "./message";
@@ -323,6 +325,13 @@ export const verbs = {
         MAX_TROUBLES,
       ),
     }),
+  ),
+  /** The device is to come to its end of a line, as the client or the server of TLS with that key. SPEC.md "Lines". */
+  line: verb<{ ticket: Uint8Array; key: Uint8Array; isServer: boolean }, object>(
+    "line",
+    25,
+    record({ ticket: fixed(TICKET_BYTES), key: fixed(LINE_KEY_BYTES), isServer: flag }),
+    empty,
   ),
 } as const;
 

@@ -216,7 +216,7 @@ export class DeviceClient {
       );
     for (let mismatches = 0; ;) {
       try {
-        const { wasStored } = await this.#pool.run(attempt, { isBulk: true });
+        const { wasStored } = await this.#pool.run(attempt, { bulk: "sent" });
         return { wasStored, sentBytes, resumedAt: resumedAt ?? 0 };
       } catch (error) {
         if (!(error instanceof DeviceFailure)) throw error;
@@ -393,7 +393,7 @@ export class DeviceClient {
           throw error;
         }
       },
-      { isBulk: lengthBytes > PIECE_BYTES },
+      { bulk: lengthBytes > PIECE_BYTES ? "received" : undefined },
     );
     return { bytes: sink.bytes, sizeBytes };
   }

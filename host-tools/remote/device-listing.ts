@@ -4,6 +4,7 @@
 import { DataError } from "../../firmware/protocol/data-error";
 import type { ListedDevice } from "../../firmware/protocol/link-messages";
 import type { Refusal } from "../refusal";
+import { AnswerQueue } from "./answer-queue";
 
 export interface DevicePage {
   more: number;
@@ -18,28 +19,23 @@ export interface DeviceListingOptions {
   onTimeout: () => void;
 }
 
-interface Waiting {
-  resolve: (page: DevicePage) => void;
-  reject: (why: Refusal) => void;
-  timer: NodeJS.Timeout;
-}
-
 const MAX_PAGES = 1024;
 
 export class DeviceListing {
-  readonly #options: DeviceListingOptions;
-  /** In the order of asking, which is the order of the answers. */
-  #waiting: Waiting[] = [];
+  readonly #ask: (after: string) => void;
+  readonly #pages: AnswerQueue<DevicePage>;
 
-  constructor(options: DeviceListingOptions) {
-    this.#options = options;
+  constructor({ ask, timeoutMs, onTimeout }: DeviceListingOptions) {
+    this.#ask = ask;
+    this.#pages = new AnswerQueue({ timeoutMs, onTimeout });
   }
 
   /** All devices, in order of their names. DataError for a listing out of order. */
   async all(): Promise<ListedDevice[]> {
     const found: ListedDevice[] = [];
     for (let page = 0; page < MAX_PAGES; page++) {
-      const { more, devices } = await this.#ask(found.at(-1)?.name ?? "");
+      this.#ask(found.at(-1)?.name ?? "");
+      const { more, devices } = await this.#pages.next();
       for (const device of devices) {
         if (device.name <= (found.at(-1)?.name ?? "")) throw new DataError("range", "devices out of order");
         found.push(device);
@@ -51,26 +47,11 @@ export class DeviceListing {
 
   /** An answer. */
   take(page: DevicePage): void {
-    const waiting = this.#waiting.shift();
-    if (!waiting) throw new DataError("type", "devices that nobody asked for");
-    clearTimeout(waiting.timer);
-    waiting.resolve(page);
+    this.#pages.take(page);
   }
 
   /** The link ends. */
   close(why: Refusal): void {
-    for (const { timer, reject } of this.#waiting) {
-      clearTimeout(timer);
-      reject(why);
-    }
-    this.#waiting = [];
-  }
-
-  #ask(after: string): Promise<DevicePage> {
-    const { ask, timeoutMs, onTimeout } = this.#options;
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject, timer: setTimeout(onTimeout, timeoutMs) });
-      ask(after);
-    });
+    this.#pages.close(why);
   }
 }

@@ -12,12 +12,13 @@ import { DataError } from "../../firmware/protocol/data-error";
 import { FrameType } from "../../firmware/protocol/frame";
 import { MAX_CHANNELS, MAX_FRAME_BYTES, WIRE_VERSION } from "../../firmware/protocol/limits";
 import * as messages from "../../firmware/protocol/link-messages";
-import type { ListedDevice, Welcome } from "../../firmware/protocol/link-messages";
+import type { LineAnswer, ListedDevice, Welcome } from "../../firmware/protocol/link-messages";
 import { decode, encode } from "../../firmware/protocol/message";
 import { Refusal } from "../refusal";
+import { AnswerQueue } from "./answer-queue";
 import type { Channel, ChannelUser } from "./channel";
 import { ChannelTable, requireFrameLimit } from "./channel-table";
-import { interrupted } from "./device-failure";
+import { closeRefusal, interrupted } from "./device-failure";
 import { DeviceListing } from "./device-listing";
 import { FrameReader } from "./frame-reader";
 import { Heartbeat } from "./heartbeat";
@@ -66,6 +67,7 @@ export class RelayConnection {
   readonly #reader: FrameReader;
   readonly #channels: ChannelTable;
   readonly #listing: DeviceListing;
+  readonly #lines: AnswerQueue<LineAnswer>;
   #heartbeat: Heartbeat | undefined;
   #stage: Stage = "connecting";
   #onWelcome: (welcome: Welcome) => void = () => undefined;
@@ -103,16 +105,18 @@ export class RelayConnection {
       violated: (error) => violated(relay, error.message, error),
     });
     this.#channels = channels;
+    const onTimeout = (): void => {
+      this.#end(lost(relay, "has stopped answering"));
+    };
     this.#listing = new DeviceListing({
       ask: (after) => {
         this.stats.roundTrips++;
         this.#writer.send(FrameType.listDevices, 0, encode(messages.listDevices, { after }));
       },
       timeoutMs,
-      onTimeout: () => {
-        this.#end(lost(relay, "has stopped answering"));
-      },
+      onTimeout,
     });
+    this.#lines = new AnswerQueue({ timeoutMs, onTimeout });
     this.#reader = new FrameReader({
       maxPayloadBytes: MAX_FRAME_BYTES,
       handler: {
@@ -168,6 +172,16 @@ export class RelayConnection {
     } catch (error) {
       throw error instanceof DataError ? violated(this.#options.relay, error.message, error) : error;
     }
+  }
+
+  /** Tickets for a line to a device. Rejects with a Refusal when the relay gives none. */
+  async askLine(device: string): Promise<LineAnswer> {
+    if (this.#whyClosed) throw this.#whyClosed;
+    this.stats.roundTrips++;
+    this.#writer.send(FrameType.askLine, 0, encode(messages.askLine, { peer: device }));
+    const answer = await this.#lines.next();
+    if (answer.reason !== messages.CloseReason.done) throw closeRefusal(answer.reason, device, true);
+    return answer;
   }
 
   /** A channel to a device; resolves when the device has accepted it, rejects with a Refusal. */
@@ -274,6 +288,7 @@ export class RelayConnection {
     this.#heartbeat?.stop();
     this.#channels.closeAll(why, isGraceful);
     this.#listing.close(why);
+    this.#lines.close(why);
     this.#writer.close();
     if (isGraceful) this.#socket.end();
     else this.#socket.destroy();
@@ -318,6 +333,9 @@ export class RelayConnection {
         return;
       case FrameType.devices:
         this.#listing.take(decode(messages.devices, payload));
+        return;
+      case FrameType.line:
+        this.#lines.take(decode(messages.line, payload));
         return;
       default:
         this.#channels.take(type, channel, payload);

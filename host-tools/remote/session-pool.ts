@@ -3,16 +3,20 @@
  * The sessions with one device over one relay connection, made when they are needed and made again when they are lost.
  * Tasks are repeated until they succeed, are refused for good, or nothing has succeeded for the length of the
  * patience. Only tasks that may run twice are given to it.
+ *
+ * Bulk that goes on for a while moves to a line (device-line.ts) where relay and device know lines. What goes wrong with a
+ * line costs time and nothing else: the task is done again, in the end over the relay's link.
  */
 
 import { CloseReason } from "../../firmware/protocol/link-messages";
 import { FailureCode } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { DeviceFailure, failureRefusal, interrupted, isPassing } from "./device-failure";
+import { DeviceLine } from "./device-line";
 import { RelayConnection } from "./relay-connection";
 import { TlsSessionCache } from "./relay-tls";
 import type { ClientIdentity, RelayAddress } from "./relay-tls";
-import { Session } from "./session";
+import { Session, type SessionLink } from "./session";
 import { SilentHangUp } from "./tls-refusal";
 import { type TrafficStats, newTrafficStats } from "./traffic-stats";
 
@@ -39,11 +43,13 @@ export interface SessionPoolOptions {
   onEvent?: ((text: string) => void) | undefined;
 }
 
+export type Bulk = "sent" | "received";
+
 interface Task {
   attempt(session: Session): Promise<void>;
   fail(why: unknown): void;
-  /** Occupies its request for long: leaves room for the others. */
-  isBulk: boolean;
+  /** Occupies its request for long, and leaves room for the others: which way most of its bytes go. */
+  bulk: Bulk | undefined;
   violations: number;
   busySinceMs: number | undefined;
   tries: number;
@@ -62,6 +68,10 @@ const PASSES_IN_MS: ReadonlyMap<number, number> = new Map([
 ]);
 /** Times that a task may meet a peer that breaks the protocol: a broken link heals, a hostile one does not. */
 const MAX_VIOLATIONS = 2;
+/** A line takes two handshakes: it is made with the third task of at least a megabyte. */
+const BULK_BEFORE_LINE = 3;
+/** In a row. A device or relay that knows no lines is not asked again at all. */
+const MAX_LINE_FAILURES = 3;
 
 export class SessionPool {
   readonly stats: TrafficStats;
@@ -76,6 +86,12 @@ export class SessionPool {
   #idleTimer: NodeJS.Timeout | undefined;
   /** One, and those that are going away. */
   readonly #links = new Set<RelayConnection>();
+  /** One, and those that are going away. */
+  readonly #lines = new Set<DeviceLine>();
+  #line: DeviceLine | undefined;
+  #isOpeningLine = false;
+  #lineFailures = 0;
+  readonly #bulkTasks: Record<Bulk, number> = { sent: 0, received: 0 };
   #limit: number;
   /** What it takes at most of a device that others use as well. */
   #share = Infinity;
@@ -102,7 +118,7 @@ export class SessionPool {
   }
 
   /** Runs `task` on a session, again after every failure that passes. Rejects with a Refusal or a DeviceFailure. */
-  run<T>(task: (session: Session) => Promise<T>, options: { isBulk?: boolean } = {}): Promise<T> {
+  run<T>(task: (session: Session) => Promise<T>, options: { bulk?: Bulk | undefined } = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#whyClosed) {
         reject(this.#whyClosed);
@@ -115,7 +131,7 @@ export class SessionPool {
           resolve(await task(session));
         },
         fail: reject,
-        isBulk: options.isBulk ?? false,
+        bulk: options.bulk,
         violations: 0,
         busySinceMs: undefined,
         tries: 0,
@@ -125,7 +141,10 @@ export class SessionPool {
   }
 
   /** The same for callers without a use for the device's failures: all are refusals. */
-  async ask<T>(task: (session: Session) => Promise<T>, options: { isBulk?: boolean } = {}): Promise<T> {
+  async ask<T>(
+    task: (session: Session) => Promise<T>,
+    options: { bulk?: Bulk | undefined } = {},
+  ): Promise<T> {
     try {
       return await this.run(task, options);
     } catch (error) {
@@ -152,13 +171,13 @@ export class SessionPool {
     clearTimeout(this.#idleTimer);
     this.#failAll(why);
     for (const session of [...this.#sessions]) session.close(CloseReason.done);
-    await Promise.all([...this.#links].map((link) => link.close()));
+    await Promise.all([...this.#lines, ...this.#links].map((link) => link.close()));
   }
 
   // ---------------------------------------------------------------- tasks
 
   #enqueue(task: Task): void {
-    (task.isBulk ? this.#bulk : this.#quick).push(task);
+    (task.bulk ? this.#bulk : this.#quick).push(task);
   }
 
   get #hasTasks(): boolean {
@@ -170,15 +189,17 @@ export class SessionPool {
     let isShared = false;
     for (const queue of [this.#quick, this.#bulk]) {
       for (let task = queue[0]; task; task = queue[0]) {
-        const session = this.#pick(task.isBulk);
+        const session = this.#pick(task.bulk !== undefined);
         if (!session) break;
         queue.shift();
-        isShared ||= task.isBulk && session.inFlight > 0;
+        if (task.bulk) this.#bulkTasks[task.bulk]++;
+        isShared ||= task.bulk !== undefined && session.inFlight > 0;
         void this.#attempt(task, session);
       }
     }
     // Quick requests share a channel gladly; bulk is faster with one of its own.
     if (this.#hasTasks || isShared) this.#grow();
+    this.#wantLine();
     this.#watchIdle();
   }
 
@@ -198,12 +219,13 @@ export class SessionPool {
     }, EXTRA_IDLE_MS).unref();
   }
 
-  /** The session with the least to do that has room. */
+  /** The session with the least to do that has room; for bulk on the line, if there is one. */
   #pick(isBulk: boolean): Session | undefined {
     let best: Session | undefined;
     for (const session of this.#sessions) {
       const room = isBulk && session.maxRequests > 1 ? session.maxRequests - 1 : session.maxRequests;
       if (session.inFlight >= room || !session.isOnOpenLink) continue;
+      if (isBulk && this.#line && session.link !== this.#line) continue;
       if (!best || session.inFlight < best.inFlight) best = session;
     }
     return best;
@@ -216,6 +238,7 @@ export class SessionPool {
     try {
       await task.attempt(session);
       this.noteProgress();
+      if (session.link === this.#line) this.#lineFailures = 0;
     } catch (error) {
       this.#onTaskFailed(task, session, error);
     }
@@ -242,8 +265,13 @@ export class SessionPool {
       session.close(CloseReason.protocol);
     }
     const mayPass = isPassing(error) || (isViolation && task.violations <= MAX_VIOLATIONS);
-    if (this.#whyClosed || !mayPass || this.#isOutOfPatience()) task.fail(this.#whyClosed ?? error);
-    else (task.isBulk ? this.#bulk : this.#quick).unshift(task);
+    const { link } = session;
+    const isOnLine = link instanceof DeviceLine;
+    // It does not carry what it should: the next try goes another way.
+    if (isOnLine && isPassing(error)) link.abandon(error);
+    if (this.#whyClosed || !mayPass || (!isOnLine && this.#isOutOfPatience()))
+      task.fail(this.#whyClosed ?? error);
+    else (task.bulk ? this.#bulk : this.#quick).unshift(task);
   }
 
   #waitForBusy(task: Task, failure: DeviceFailure, patienceMs: number): void {
@@ -295,7 +323,7 @@ export class SessionPool {
   }
 
   async #openOne(): Promise<void> {
-    const { relay, identity, device, pairingSecret, signal, timeoutMs, stallMs } = this.#options;
+    const { relay, identity, device, signal, timeoutMs } = this.#options;
     let link = [...this.#links].find(({ isOpen }) => isOpen);
     if (!link) {
       const { stats } = this;
@@ -311,18 +339,67 @@ export class SessionPool {
       this.#adopt(opened);
       if (this.#whyClosed) await opened.close();
     }
+    await this.#openSession(this.#line ?? link);
+    if (this.#failures > 0) this.#options.onEvent?.(`${device}: connected again`);
+    this.#wasConnected = true;
+  }
+
+  async #openSession(link: SessionLink): Promise<void> {
+    const { device, pairingSecret, timeoutMs, stallMs } = this.#options;
     const session = await Session.open({ link, device, pairingSecret, timeoutMs, stallMs });
     if (this.#whyClosed) {
       session.close(CloseReason.done);
       return;
     }
-    if (this.#failures > 0) this.#options.onEvent?.(`${device}: connected again`);
-    this.#wasConnected = true;
     this.#sessions.add(session);
     this.#usedAtMs.set(session, performance.now());
     session.onEnd = (why) => {
       this.#onSessionEnd(session, why);
     };
+  }
+
+  /** Makes a line while bulk goes on over the relay's link. */
+  #wantLine(): void {
+    const { sent, received } = this.#bulkTasks;
+    const isWorthIt = sent + received >= BULK_BEFORE_LINE && this.#lineFailures < MAX_LINE_FAILURES;
+    if (this.#whyClosed || this.#line || this.#isOpeningLine || !isWorthIt) return;
+    for (const session of this.#sessions) {
+      const { link } = session;
+      if (!(link instanceof RelayConnection && link.isOpen) || session.inFlight >= session.maxRequests)
+        continue;
+      this.#isOpeningLine = true;
+      void this.#openLine(link, session)
+        .catch((error: unknown) => {
+          const isUnknown = error instanceof DeviceFailure && error.code === FailureCode.unknownVerb;
+          this.#lineFailures = isUnknown ? MAX_LINE_FAILURES : this.#lineFailures + 1;
+        })
+        .finally(() => {
+          this.#isOpeningLine = false;
+          this.#dispatch();
+        });
+      return;
+    }
+  }
+
+  async #openLine(link: RelayConnection, session: Session): Promise<void> {
+    const { relay, timeoutMs } = this.#options;
+    const { sent, received } = this.#bulkTasks;
+    const line = await DeviceLine.open({ link, relay, session, receives: received > sent, timeoutMs });
+    this.#lines.add(line);
+    line.onClosed = () => {
+      this.#lines.delete(line);
+      if (this.#line !== line) return;
+      this.#line = undefined;
+      this.#lineFailures++;
+    };
+    try {
+      await this.#openSession(line);
+    } catch (error) {
+      await line.close();
+      throw error;
+    }
+    if (this.#whyClosed) await line.close();
+    else if (line.isOpen) this.#line = line;
   }
 
   #adopt(link: RelayConnection): void {
@@ -382,6 +459,8 @@ export class SessionPool {
 
   /** The relay stops: what is in flight may finish, the rest waits for another relay. */
   #onGoAway(retryMs: number): void {
+    this.#line?.retire();
+    this.#line = undefined;
     for (const session of [...this.#sessions]) if (session.inFlight === 0) session.close(CloseReason.done);
     this.#retryIn(retryMs);
   }

@@ -28,7 +28,6 @@ import type { Channel, ChannelUser } from "./channel";
 import { ClientHandshake } from "./client-handshake";
 import { DeviceFailure, closeRefusal } from "./device-failure";
 import { PayloadReader } from "./payload-reader";
-import type { RelayConnection } from "./relay-connection";
 import type { TrafficStats } from "./traffic-stats";
 import { Upload } from "./upload";
 
@@ -48,8 +47,16 @@ export interface BulkSource {
   onSent: (bytes: number) => void;
 }
 
+/** What a session needs of what is below it: the link to a relay, or a line to the device. */
+export interface SessionLink {
+  /** Whether new channels can be opened. */
+  readonly isOpen: boolean;
+  readonly stats: TrafficStats;
+  openChannel(device: string, user: ChannelUser): Promise<Channel>;
+}
+
 export interface SessionOptions {
-  link: RelayConnection;
+  link: SessionLink;
   device: string;
   pairingSecret: Uint8Array;
   /** How long the device's part of the handshake may take. */
@@ -123,7 +130,11 @@ export class Session implements ChannelUser {
 
   /** Whether the link below takes new requests. */
   get isOnOpenLink(): boolean {
-    return this.#options.link.isOpen;
+    return this.link.isOpen;
+  }
+
+  get link(): SessionLink {
+    return this.#options.link;
   }
 
   /** Resolves with the answer; rejects with a DeviceFailure, or with the Refusal that ended the session. */

@@ -27,6 +27,8 @@ const rules: { from: string; to: string[]; packages: RegExp; except?: Record<str
       "host-tools/commands/node.ts": ["firmware/platform/node/main"],
       "host-tools/commands/sim.ts": ["test-sim"],
       "host-tools/commands/demo.ts": ["test-sim"],
+      // Both ends of a line are the same on Node.
+      "host-tools/remote/device-line.ts": ["firmware/platform/node/line-socket"],
       "host-tools/remote/node-crypto.ts": ["firmware/core/io"],
     },
   },

@@ -8,7 +8,14 @@ import { checkServerIdentity, connect } from "node:tls";
 import type { OnReadOpts } from "node:net";
 import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls";
 import { ConnectionError } from "../../core/io";
-import type { ConnectionErrorCode, Network, SecureSocket, SecureSocketOptions } from "../../core/io";
+import type {
+  ConnectionErrorCode,
+  LineOptions,
+  Network,
+  SecureSocket,
+  SecureSocketOptions,
+} from "../../core/io";
+import { type Dialled, dialLine, readInPlace } from "./line-socket";
 
 export interface TlsIdentity {
   keyPem: string;
@@ -37,8 +44,38 @@ export class TlsNetwork implements Network {
   }
 
   connect(options: SecureSocketOptions): SecureSocket {
-    return new TlsSecureSocket(this.#identity, options);
+    return new TlsSecureSocket(options, (take) => dialRelay(this.#identity, options, take));
   }
+
+  join(options: LineOptions): SecureSocket {
+    return new TlsSecureSocket(options, (take) => dialLine({ ...options, onData: take }));
+  }
+}
+
+/** Takes what has come, at once; false when nothing more is to come until `resume`. */
+type Take = (bytes: Buffer) => boolean;
+
+function dialRelay(
+  identity: TlsIdentity,
+  { host, port, relayName }: SecureSocketOptions,
+  take: Take,
+): Dialled {
+  const settings: ConnectionOptions & { onread: OnReadOpts } = {
+    host,
+    port,
+    onread: readInPlace(take),
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    key: identity.keyPem,
+    cert: identity.certificatePem,
+    ca: identity.relayAuthorityPem,
+    ...(identity.crlPem === undefined ? {} : { crl: identity.crlPem }),
+    minVersion: "TLSv1.2",
+    rejectUnauthorized: true,
+    checkServerIdentity: (_, certificate) => judge(host, relayName, certificate),
+  };
+  const socket = connect(settings);
+  socket.setNoDelay(true);
+  return { socket, readyEvent: "secureConnect" };
 }
 
 class TlsSecureSocket implements SecureSocket {
@@ -48,7 +85,7 @@ class TlsSecureSocket implements SecureSocket {
   #isClosed = false;
   #isPaused = false;
   /** What has just come: `#offset` to `#end`, until `onReadable` returns. */
-  readonly #incoming = Buffer.allocUnsafeSlow(INCOMING_BYTES);
+  #incoming: Buffer = Buffer.alloc(0);
   #offset = 0;
   #end = 0;
   /** What the owner did not read then. The network waits when that is as much as INCOMING_BYTES. */
@@ -62,28 +99,11 @@ class TlsSecureSocket implements SecureSocket {
   #isSendScheduled = false;
   #wantsRoom = false;
 
-  constructor(identity: TlsIdentity, options: SecureSocketOptions) {
+  constructor(options: SecureSocketOptions, dial: (take: Take) => Dialled) {
     this.#options = options;
-    const { host, port, relayName } = options;
-    // One buffer for all that comes, read by the owner in place: a buffer for each piece is what most garbage was made of.
-    const onread: OnReadOpts = { buffer: this.#incoming, callback: (count) => this.#take(count) };
-    const settings: ConnectionOptions & { onread: OnReadOpts } = {
-      host,
-      port,
-      onread,
-      ...(isIP(host) === 0 ? { servername: host } : {}),
-      key: identity.keyPem,
-      cert: identity.certificatePem,
-      ca: identity.relayAuthorityPem,
-      ...(identity.crlPem === undefined ? {} : { crl: identity.crlPem }),
-      minVersion: "TLSv1.2",
-      rejectUnauthorized: true,
-      checkServerIdentity: (_, certificate) => judge(host, relayName, certificate),
-    };
-    const socket = connect(settings);
+    const { socket, readyEvent } = dial((bytes) => this.#take(bytes));
     this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.on("secureConnect", () => {
+    socket.on(readyEvent, () => {
       if (this.#isClosed) return;
       this.#isReady = true;
       this.#options.onWritable(this.writableBytes);
@@ -181,11 +201,12 @@ class TlsSecureSocket implements SecureSocket {
   }
 
   /** Returns whether more may come: not while the owner has left much unread. */
-  #take(count: number): boolean {
+  #take(bytes: Buffer): boolean {
     if (this.#isClosed) return true;
+    this.#incoming = bytes;
     this.#offset = 0;
-    this.#end = count;
-    this.#options.onReadable(this.#leftBytes + count);
+    this.#end = bytes.length;
+    this.#options.onReadable(this.#leftBytes + bytes.length);
     this.#keepRest();
     this.#isPaused = this.#leftBytes >= INCOMING_BYTES;
     return !this.#isPaused;

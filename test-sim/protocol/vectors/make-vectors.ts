@@ -131,6 +131,22 @@ message(
     ...text("software", ""),
   ],
 );
+message("a line to cam1", "link.askLine", { peer: "cam1" }, text("peer", "cam1"));
+message(
+  "tickets of a line",
+  "link.line",
+  { reason: 0, clientTicket: bytes(pattern(32, 0x10)), deviceTicket: bytes(pattern(32, 0x30)) },
+  [u16("reason", 0), raw("clientTicket", pattern(32, 0x10)), raw("deviceTicket", pattern(32, 0x30))],
+);
+message(
+  "no line: too many",
+  "link.line",
+  { reason: 3, clientTicket: bytes("00".repeat(32)), deviceTicket: bytes("00".repeat(32)) },
+  [u16("reason", 3), raw("no tickets", "00".repeat(64))],
+);
+message("an end of a line", "link.join", { ticket: bytes(pattern(32, 0x30)) }, [
+  raw("ticket", pattern(32, 0x30)),
+]);
 message("open", "link.open", { peer: "cam1", creditBytes: 1048576, maxFrameBytes: 16378 }, [
   ...text("peer", "cam1"),
   u32("creditBytes", 1048576),
@@ -371,6 +387,13 @@ message(
     u64("leastFreeBytes", 65_536),
   ],
 );
+message(
+  "to a line as the client of TLS",
+  "line.request",
+  { ticket: bytes(pattern(32, 0x30)), key: bytes(pattern(32, 0xc0)), isServer: false },
+  [raw("ticket", pattern(32, 0x30)), raw("key", pattern(32, 0xc0)), u8("isServer", 0)],
+);
+message("on the way to a line", "line.answer", {}, []);
 message("troubles request", "troubles.request", {}, []);
 message(
   "troubles of a device that had a wrong password, and whose relay was away",
@@ -508,6 +531,8 @@ const messages: MessageVectors = {
       error: "text",
     },
     { name: "17 troubles", codec: "troubles.answer", bytes: "0011" + "00".repeat(17 * 8), error: "range" },
+    { name: "a line with a role of 2", codec: "line.request", bytes: "00".repeat(64) + "02", error: "range" },
+    { name: "a ticket of 31 bytes", codec: "link.join", bytes: "00".repeat(31), error: "short" },
     { name: "a flag of 2", codec: "put.answer", bytes: "02", error: "range" },
     { name: "a number of 2^53", codec: "putReady", bytes: "0020000000000000", error: "range" },
     { name: "one byte too many", codec: "link.close", bytes: "000300", error: "long" },
@@ -588,6 +613,9 @@ const frames: FrameVectors = {
     frame("goAway", 5, 0, payloadOf("go away")),
     frame("listDevices", 6, 0, "0000"),
     frame("devices", 7, 0, payloadOf("two devices and more to come")),
+    frame("askLine", 8, 0, payloadOf("a line to cam1")),
+    frame("line", 9, 0, payloadOf("tickets of a line")),
+    frame("join", 10, 0, payloadOf("an end of a line")),
     frame("open", 16, 1, payloadOf("open")),
     frame("accept", 17, 1, payloadOf("accept")),
     frame("close", 18, 256, "0003"),
