@@ -61,6 +61,11 @@ export const flag: Field<boolean> = {
   },
 };
 
+/** Not `slice`: a Buffer's, on Node, is a view. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
 /** Exactly `count` bytes. Decoded values are copies. */
 export function fixed(count: number): Field<Uint8Array> {
   return {
@@ -70,7 +75,7 @@ export function fixed(count: number): Field<Uint8Array> {
         throw new RangeError(`bytes: expected ${String(count)}, got ${String(value.length)}`);
       writer.put(value);
     },
-    read: (reader) => reader.take(count).slice(),
+    read: (reader) => copyOf(reader.take(count)),
   };
 }
 
@@ -87,7 +92,7 @@ export function variable(limit: number): Field<Uint8Array> {
     read: (reader) => {
       const length = reader.u16();
       if (length > limit) throw new DataError("range", `length ${String(length)} above ${String(limit)}`);
-      return reader.take(length).slice();
+      return copyOf(reader.take(length));
     },
   };
 }

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { nodeCrypto } from "../../host-tools/remote/node-crypto";
 import { decodeUtf8, encodeUtf8 } from "../../firmware/protocol/utf8";
 import { DataError } from "../../firmware/protocol/data-error";
-import { decode } from "../../firmware/protocol/message";
+import { join } from "../../firmware/protocol/link-messages";
+import { decode, record, variable } from "../../firmware/protocol/message";
 import { verbs } from "../../firmware/protocol/verbs";
 import { runProtocolChecks, seededRandom } from "./protocol-checks";
 import { loadProtocolVectors } from "./load-vectors";
@@ -53,6 +54,17 @@ describe(`protocol on Node (FUZZ_SEED=${String(seed)})`, () => {
       assert.equal(actual, expected, `${Buffer.from(bytes).toString("hex")}, seed ${String(seed)}`);
       if (actual !== undefined)
         assert.deepEqual([...encodeUtf8(actual)], [...new TextEncoder().encode(actual)]);
+    }
+  });
+
+  it("gives values that stay as they are when the bytes they came from are used again, also from a Buffer", () => {
+    for (const bytes of [Buffer.alloc(34, 7), new Uint8Array(34).fill(7)]) {
+      const { ticket } = decode(join, bytes.subarray(0, 32));
+      bytes.set([0, 32]);
+      const { entry } = decode(record({ entry: variable(40) }), bytes);
+      bytes.fill(9);
+      assert.deepEqual([...ticket], new Array(32).fill(7));
+      assert.deepEqual([...entry], new Array(32).fill(7));
     }
   });
 
