@@ -125,6 +125,7 @@ export class DeviceLine implements SessionLink {
     const { device } = session;
     const { clientTicket, deviceTicket } = await link.askLine(device);
     const key = randomBytes(LINE_KEY_BYTES);
+    await session.request(verbs.line, { ticket: deviceTicket, key, isServer: receives });
     link.stats.connections++;
     const line = new DeviceLine({
       end: { ...relay, ticket: clientTicket, key, isServer: !receives },
@@ -132,16 +133,8 @@ export class DeviceLine implements SessionLink {
       timeoutMs,
       stats: link.stats,
     });
-    try {
-      await Promise.all([
-        line.#greeted(timeoutMs),
-        session.request(verbs.line, { ticket: deviceTicket, key, isServer: receives }),
-      ]);
-      return line;
-    } catch (error) {
-      await line.close();
-      throw error;
-    }
+    await line.#greeted(timeoutMs);
+    return line;
   }
 
   get isOpen(): boolean {
