@@ -11,7 +11,13 @@ import { MAX_WINDOW_BYTES, TAG_BYTES } from "../protocol/limits";
 import { CloseReason, close as closeMessage, credit } from "../protocol/link-messages";
 import type { Open } from "../protocol/link-messages";
 import { encode } from "../protocol/message";
-import { BULK_HEADER_BYTES, PayloadKind, readBulkHeader, writeBulkHeader } from "../protocol/session";
+import {
+  BULK_HEADER_BYTES,
+  PayloadKind,
+  bulkFrameBytes,
+  readBulkHeader,
+  writeBulkHeader,
+} from "../protocol/session";
 import { decodeControl } from "../protocol/verbs";
 import type { Link } from "./link";
 import type { RequestOwner } from "./request";
@@ -194,9 +200,8 @@ export class Channel implements RequestOwner {
   }
 
   private transmitBulk(roomBytes: number): boolean {
-    // With its header, too, within the size of a frame's payload: a power of two, and so within one record of TLS.
-    const frameBytes = Math.min(roomBytes, this.#link.maxPayloadBytes - FRAME_HEADER_BYTES);
-    const countBytes = frameBytes - BULK_HEADER_BYTES;
+    const payloadBytes = Math.min(roomBytes, bulkFrameBytes(this.#link.maxPayloadBytes) - FRAME_HEADER_BYTES);
+    const countBytes = payloadBytes - BULK_HEADER_BYTES;
     if (!this.#requests.hasBulk || countBytes < LEAST_BULK_BYTES) return false;
     const { frame } = this.#link;
     const start = FRAME_HEADER_BYTES + BULK_HEADER_BYTES;

@@ -200,6 +200,11 @@ export interface SecureSocketOptions {
 export interface SecureSocket {
   /** Reads up to `into.length` bytes; returns how many, 0 when nothing is there. */
   read(into: Uint8Array): number;
+  /**
+   * The next `count` bytes as they lie there, good until the caller returns to the socket; undefined when they are not there in
+   * one piece: then `read`. Absent where nothing lies in one piece.
+   */
+  view?(count: number): Uint8Array | undefined;
   /** How many bytes `write` takes now. */
   readonly writableBytes: number;
   /** Takes all of `bytes`; RangeError when more than `writableBytes`. */

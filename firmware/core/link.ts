@@ -70,7 +70,7 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options;
     const { network, address, timers, clock } = options;
-    this.#received = new Uint8Array(FRAME_HEADER_BYTES + options.hello.maxFrameBytes);
+    this.#received = new Uint8Array(options.hello.maxFrameBytes);
     this.frame = new Uint8Array(FRAME_HEADER_BYTES + options.hello.maxFrameBytes);
     this.#heardMs = clock.monotonicMs();
     this.#socket = network.connect({
@@ -160,26 +160,20 @@ export class Link {
     }
   }
 
-  /** Reads a header, then exactly its payload: no byte is moved twice. */
+  /** Reads a header, then exactly its payload. */
   private onReadable(): void {
     this.#heardMs = this.#options.clock.monotonicMs();
     try {
       while (this.#state !== "closed") {
-        const wanted = FRAME_HEADER_BYTES + (this.#header?.payloadBytes ?? 0);
-        if (this.#receivedBytes < wanted) {
-          const count = this.#socket.read(this.#received.subarray(this.#receivedBytes, wanted));
-          if (count === 0) break;
-          this.#receivedBytes += count;
-          if (this.#receivedBytes < wanted) continue;
-        }
         if (!this.#header) {
-          this.#header = readFrameHeader(this.#received, 0, this.#options.hello.maxFrameBytes);
-          continue;
+          const header = this.next(FRAME_HEADER_BYTES);
+          this.#header = header && readFrameHeader(header, 0, this.#options.hello.maxFrameBytes);
         }
+        const payload = this.#header && this.next(this.#header.payloadBytes);
+        if (!this.#header || !payload) break;
         const { type, channel } = this.#header;
         this.#header = undefined;
-        this.#receivedBytes = 0;
-        this.take(type, channel, this.#received.subarray(FRAME_HEADER_BYTES, wanted));
+        this.take(type, channel, payload);
       }
     } catch (error) {
       this.lose(
@@ -187,6 +181,19 @@ export class Link {
       );
     }
     if (this.isUp) this.#options.handlers.onRoom();
+  }
+
+  /** The next `count` bytes when all are there: a view, of the socket's where it has them in one piece. */
+  private next(count: number): Uint8Array | undefined {
+    const view = this.#receivedBytes === 0 ? this.#socket.view?.(count) : undefined;
+    if (view) return view;
+    while (this.#receivedBytes < count) {
+      const got = this.#socket.read(this.#received.subarray(this.#receivedBytes, count));
+      if (got === 0) return undefined;
+      this.#receivedBytes += got;
+    }
+    this.#receivedBytes = 0;
+    return this.#received.subarray(0, count);
   }
 
   private take(type: number, channel: number, payload: Uint8Array): void {

@@ -11,7 +11,15 @@
  * ever encrypted under the pairing secret itself.
  */
 import { DataError } from "./data-error";
-import { HASH_BYTES, MAX_CONTROL_FRAMES, NONCE_BYTES, PAIRING_ID_BYTES, TAG_BYTES } from "./limits";
+import { FRAME_HEADER_BYTES } from "./frame";
+import {
+  HASH_BYTES,
+  MAX_CONTROL_FRAMES,
+  MAX_FRAME_BYTES,
+  NONCE_BYTES,
+  PAIRING_ID_BYTES,
+  TAG_BYTES,
+} from "./limits";
 import { encode, fixed, record, u8 } from "./message";
 import { encodeUtf8 } from "./utf8";
 
@@ -29,6 +37,13 @@ export interface SessionCrypto {
     sealed: Uint8Array,
   ): Uint8Array | undefined;
   createSha256(): { write(bytes: Uint8Array): void; close(): Uint8Array };
+}
+
+/**
+ * Of a bulk frame with its header, where payloads may have `maxPayloadBytes`: one record of TLS, on a board as on a computer.
+ */
+export function bulkFrameBytes(maxPayloadBytes: number): number {
+  return maxPayloadBytes === MAX_FRAME_BYTES ? FRAME_HEADER_BYTES + MAX_FRAME_BYTES : maxPayloadBytes;
 }
 
 /** Client to device. */

@@ -2,7 +2,7 @@
 /** The bytes of one put on their way: a cursor over the blob's parts that makes bulk frames without copying. */
 
 import { FRAME_HEADER_BYTES, FrameType, writeFrameHeader } from "../../firmware/protocol/frame";
-import { BULK_HEADER_BYTES, writeBulkHeader } from "../../firmware/protocol/session";
+import { BULK_HEADER_BYTES, bulkFrameBytes, writeBulkHeader } from "../../firmware/protocol/session";
 import type { Channel } from "./channel";
 
 const HEADERS_BYTES = FRAME_HEADER_BYTES + BULK_HEADER_BYTES;
@@ -54,8 +54,7 @@ export class Upload {
 
   #writeFrame(channel: Channel, header: Buffer): boolean {
     const rest = this.#sizeBytes - this.#offsetBytes;
-    // The frame with its header is as long as a payload may be: for a board a power of two, so one record of its TLS.
-    let bytes = Math.min(channel.maxPayloadBytes - HEADERS_BYTES, rest);
+    let bytes = Math.min(bulkFrameBytes(channel.maxPayloadBytes) - HEADERS_BYTES, rest);
     if (channel.creditBytes < HEADERS_BYTES + bytes) {
       // A quarter of the window comes back sooner or later: waiting for that avoids tiny frames at its end.
       const worthWhile = Math.min(HEADERS_BYTES + bytes, channel.initialCreditBytes >> 2);

@@ -19,6 +19,8 @@ export const MIN_CHUNK_BYTES = 256 * 1024;
 /** Where the test gets easier: gives chunks of 1 MiB on average. */
 export const NORMAL_CHUNK_BYTES = 832 * 1024;
 export const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
+/** Nearly all chunks are shorter: with so much of a file, it is worth looking for the end of one. */
+const LIKELY_CHUNK_BYTES = 2 * 1024 * 1024;
 /** Zero bits that the hash must have at its top, before and after NORMAL_CHUNK_BYTES. */
 export const HARD_BITS = 22;
 export const EASY_BITS = 18;
@@ -59,17 +61,18 @@ export class Chunker {
 
   /**
    * The end of the chunk that starts at `start`, for data in `bytes` up to `end`. `isLast`: the data ends there; when it
-   * does not, at least MAX_CHUNK_BYTES must be present, or the answer is undefined: more is needed.
+   * does not, the answer is undefined where more is needed to tell.
    */
   cut(start: number, end: number, isLast: boolean): number | undefined {
     const present = end - start;
-    if (present < MAX_CHUNK_BYTES && !isLast) return undefined;
+    if (present < LIKELY_CHUNK_BYTES && !isLast) return undefined;
     if (present <= MIN_CHUNK_BYTES) return end;
     const limit = Math.min(end, start + MAX_CHUNK_BYTES);
     const normal = Math.min(limit, start + NORMAL_CHUNK_BYTES);
     const early = this.#scan(DATA_OFFSET + start + MIN_CHUNK_BYTES, DATA_OFFSET + normal, HARD_BITS, 1);
     if (early !== 0) return early - DATA_OFFSET;
     const late = this.#scan(DATA_OFFSET + normal, DATA_OFFSET + limit, EASY_BITS, 0);
-    return late !== 0 ? late - DATA_OFFSET : limit;
+    if (late !== 0) return late - DATA_OFFSET;
+    return isLast || present >= MAX_CHUNK_BYTES ? limit : undefined;
   }
 }

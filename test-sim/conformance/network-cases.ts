@@ -37,11 +37,22 @@ interface Attempt {
   errors(): number;
 }
 
-/** `drops`: what comes is read at once and forgotten. `relayName`: of a relay that was found. */
+/**
+ * `drops`: what comes is read at once and forgotten. `takes`: it is given what came, at once. `relayName`: of a relay that was
+ * found.
+ */
 function connect(
   { network, peer }: NetworkPorts,
   port: number,
-  { drops = false, relayName }: { drops?: boolean; relayName?: string | undefined } = {},
+  {
+    drops = false,
+    takes,
+    relayName,
+  }: {
+    drops?: boolean;
+    takes?: (socket: SecureSocket, count: number) => void;
+    relayName?: string | undefined;
+  } = {},
 ): Attempt {
   let wake = () => {};
   let errorCount = 0;
@@ -58,6 +69,7 @@ function connect(
     onReadable(count) {
       check(!isInside && count > 0, "onReadable inside connect, or of nothing");
       if (drops) socket.read(new Uint8Array(count));
+      takes?.(socket, count);
       wake();
     },
     onWritable(count) {
@@ -141,6 +153,37 @@ export const networkCases: PortCase<NetworkPorts>[] = [
       for (let at = 0; at < total; at += block)
         equalBytes(await attempt.receive(block), pattern(block, at), "echo");
       await sending;
+      attempt.socket.close();
+    },
+  },
+  {
+    name: "what is viewed in one piece is what reading would have given, and is read",
+    async run(ports) {
+      const [total, block] = [40_000, 4000];
+      let at = 0;
+      let wrong = "";
+      let wake = () => {};
+      const attempt = connect(ports, ports.peer.echo, {
+        takes(socket, count) {
+          for (let rest = count, turn = 0; rest > 0; turn++) {
+            const wanted = Math.min(rest, 1 + ((turn * 977) % block));
+            let bytes = turn % 3 === 2 ? undefined : socket.view?.(wanted);
+            if (!bytes) bytes = (bytes = new Uint8Array(wanted)).subarray(0, socket.read(bytes));
+            const expected = pattern(bytes.length, at);
+            if (!bytes.every((byte, i) => byte === expected[i])) wrong ||= `other bytes at ${String(at)}`;
+            at += bytes.length;
+            rest -= bytes.length;
+          }
+          if (socket.view?.(1)) wrong ||= "a view of nothing";
+          wake();
+        },
+      });
+      await attempt.connected;
+      for (let sent = 0; sent < total; sent += block) {
+        await attempt.send(pattern(block, sent));
+        while (at < sent + block && wrong === "") await new Promise<void>((resolve) => (wake = resolve));
+      }
+      equal(wrong, "", "viewed");
       attempt.socket.close();
     },
   },

@@ -139,6 +139,12 @@ class TlsSecureSocket implements SecureSocket {
     return count + part;
   }
 
+  view(count: number): Uint8Array | undefined {
+    if (this.#leftBytes > 0 || this.#end - this.#offset < count) return undefined;
+    this.#offset += count;
+    return this.#incoming.subarray(this.#offset - count, this.#offset);
+  }
+
   get writableBytes(): number {
     if (!this.#isReady || this.#isClosed) return 0;
     const room = MAX_WAITING_BYTES - this.#socket.writableLength - this.#pieceBytes;
