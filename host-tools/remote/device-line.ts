@@ -24,6 +24,7 @@ import { LinkWriter } from "./link-writer";
 import type { RelayConnection } from "./relay-connection";
 import type { RelayAddress } from "./relay-tls";
 import type { Session, SessionLink } from "./session";
+import { closed } from "./socket-end";
 import type { TrafficStats } from "./traffic-stats";
 
 export interface DeviceLineOptions {
@@ -40,7 +41,6 @@ export interface DeviceLineOptions {
 
 const HEARTBEAT_SECONDS = 20;
 const WINDOW_BYTES = 1024 * 1024;
-const GOODBYE_MS = 1000;
 
 export class DeviceLine implements SessionLink {
   /** Called once when the line has ended; its channels have been told. */
@@ -160,16 +160,7 @@ export class DeviceLine implements SessionLink {
   /** Ends the line after what is queued has left, or after a second. */
   async close(): Promise<void> {
     this.#end(interrupted("the connection was closed"), true);
-    if (this.#socket.closed) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => {
-        this.#socket.destroy();
-      }, GOODBYE_MS);
-      this.#socket.once("close", () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    await closed(this.#socket);
   }
 
   #greeted(timeoutMs: number): Promise<void> {

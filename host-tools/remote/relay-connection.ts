@@ -26,6 +26,7 @@ import { LinkWriter } from "./link-writer";
 import { goAwayRefusal, lost, noAnswer, otherVersion, violated } from "./relay-refusal";
 import { connectTls, relayNameOf, requireClientIdentity, sessionKey } from "./relay-tls";
 import type { ClientIdentity, RelayAddress, ResumableSession, TlsSessionCache } from "./relay-tls";
+import { closed } from "./socket-end";
 import { tlsRefusal } from "./tls-refusal";
 import type { Stage } from "./tls-refusal";
 import { newTrafficStats } from "./traffic-stats";
@@ -48,8 +49,6 @@ export interface RelayConnectionOptions {
 const DEFAULT_TIMEOUT_MS = 20_000;
 const DEFAULT_WINDOW_BYTES = 1024 * 1024;
 const MAX_SILENCE_MS = 60_000;
-/** How long what is queued may take to leave when the link is closed. */
-const GOODBYE_MS = 1000;
 /** The longest a relay may send a client away. */
 const MAX_RETRY_MS = 60_000;
 const SOFTWARE = "coffer client 0.1.0";
@@ -194,16 +193,7 @@ export class RelayConnection {
   /** Ends the link after what is queued has left, or after a second. */
   async close(): Promise<void> {
     this.#end(interrupted("the connection was closed"), true);
-    if (this.#socket.closed) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => {
-        this.#socket.destroy();
-      }, GOODBYE_MS);
-      this.#socket.once("close", () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    await closed(this.#socket);
   }
 
   // ---------------------------------------------------------------- beginning and end
