@@ -9,8 +9,11 @@ import { FRAME_HEADER_BYTES, FrameType, readFrameHeader } from "../firmware/prot
 import { TICKET_BYTES } from "../firmware/protocol/limits";
 import { handshakeRecordBytes, serverNameOf } from "./client-hello";
 
-/** A client's hello on a line is half as long; who begins with a longer record wants TLS with the relay. */
-const MAX_LINE_HELLO_BYTES = 1024;
+/**
+ * A hello on a line has 300 bytes, and 1600 with a key share against quantum computers; who begins with a longer record wants
+ * TLS with the relay.
+ */
+const MAX_LINE_HELLO_BYTES = 4096;
 const JOIN_BYTES = FRAME_HEADER_BYTES + TICKET_BYTES;
 const LINE_NAME = /^([0-9a-f]{32})\.([0-9a-f]{32})\.line$/;
 
