@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
 /** Lines between the client and a host node through the real relay, with a router between that does what it likes. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { type AddressInfo, type Server, type Socket, connect, createServer } from "node:net";
+import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
+import { promisify } from "node:util";
+import { writeFileSync } from "node:fs";
+import { projectRoot } from "../../test-sim/project-root";
 import { dialLine } from "../../firmware/platform/node/line-socket";
 import { LINE_KEY_BYTES } from "../../firmware/protocol/limits";
 import { openingOf } from "../../relay/door";
@@ -196,6 +202,39 @@ describe("lines to a host node", function () {
     await client.close();
     await relay.listen();
     await device.start();
+  });
+
+  it("are with nobody who shows a certificate instead, be it one that this computer trusts", async () => {
+    const { relay: leaf, relayAuthority } = await testCertificates();
+    const impostor = createTlsServer({ key: leaf.key, cert: leaf.certificate + relayAuthority.certificate });
+    impostor.on("tlsClientError", () => undefined);
+    await new Promise<void>((resolve) => impostor.listen(0, "127.0.0.1", resolve));
+    const { port } = impostor.address() as AddressInfo;
+    const trusted = join(relay.folder, "trusted.pem");
+    writeFileSync(trusted, relayAuthority.certificate);
+    const program = `
+      import { connect } from "node:tls";
+      import { dialLine } from "./firmware/platform/node/line-socket";
+      const end = { host: "127.0.0.1", port: ${String(port)}, ticket: new Uint8Array(32), key: new Uint8Array(32) };
+      const outcome = (socket, event) => new Promise((resolve) => {
+        socket.on("error", (error) => resolve(error.message)).on(event, () => resolve("ready"));
+      });
+      // The certificate is good, for whoever looks at certificates.
+      const other = connect({ host: end.host, port: end.port, checkServerIdentity: () => undefined });
+      console.log(await outcome(other, "secureConnect"));
+      other.destroy();
+      const { socket, readyEvent } = dialLine({ ...end, isServer: false, onData: () => true });
+      console.log(await outcome(socket, readyEvent));
+      socket.destroy();`;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ["--import=tsx", "--input-type=module", "-e", program],
+      { env: { ...process.env, NODE_EXTRA_CA_CERTS: trusted }, cwd: projectRoot() },
+    );
+    const [plain, onLine] = stdout.trim().split("\n");
+    assert.equal(plain, "ready");
+    assert.match(onLine ?? "", /certificate/);
+    await new Promise((resolve) => impostor.close(resolve));
   });
 
   it("are with the one who has the key: a relay that keeps the device's ticket gets nowhere", async () => {
