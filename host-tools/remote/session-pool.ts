@@ -70,7 +70,7 @@ const PASSES_IN_MS: ReadonlyMap<number, number> = new Map([
 const MAX_VIOLATIONS = 2;
 /** A line takes two handshakes: it is made with the third task of at least a megabyte. */
 const BULK_BEFORE_LINE = 3;
-/** In a row. A device or relay that knows no lines is not asked again at all. */
+/** In a row. A device that knows no lines is not asked again at all. */
 const MAX_LINE_FAILURES = 3;
 
 export class SessionPool {
