@@ -4,8 +4,8 @@
  * Tasks are repeated until they succeed, are refused for good, or nothing has succeeded for the length of the
  * patience. Only tasks that may run twice are given to it.
  *
- * Bulk that goes on for a while moves to a line (device-line.ts) where relay and device know lines. What goes wrong with a
- * line costs time and nothing else: the task is done again, in the end over the relay's link.
+ * Bulk that goes on for a while moves to a line (line-keeper.ts). A task that a line fails is done again, in the end over the
+ * relay's link.
  */
 
 import { CloseReason } from "../../firmware/protocol/link-messages";
@@ -13,6 +13,7 @@ import { FailureCode } from "../../firmware/protocol/verbs";
 import { Refusal } from "../refusal";
 import { DeviceFailure, failureRefusal, interrupted, isPassing } from "./device-failure";
 import { DeviceLine } from "./device-line";
+import { type Bulk, LineKeeper } from "./line-keeper";
 import { RelayConnection } from "./relay-connection";
 import { TlsSessionCache } from "./relay-tls";
 import type { ClientIdentity, RelayAddress } from "./relay-tls";
@@ -43,8 +44,6 @@ export interface SessionPoolOptions {
   onEvent?: ((text: string) => void) | undefined;
 }
 
-export type Bulk = "sent" | "received";
-
 interface Task {
   attempt(session: Session): Promise<void>;
   fail(why: unknown): void;
@@ -68,10 +67,6 @@ const PASSES_IN_MS: ReadonlyMap<number, number> = new Map([
 ]);
 /** Times that a task may meet a peer that breaks the protocol: a broken link heals, a hostile one does not. */
 const MAX_VIOLATIONS = 2;
-/** A line takes two handshakes: it is made with the third task of at least a megabyte. */
-const BULK_BEFORE_LINE = 3;
-/** In a row. A device that knows no lines is not asked again at all. */
-const MAX_LINE_FAILURES = 3;
 
 export class SessionPool {
   readonly stats: TrafficStats;
@@ -86,12 +81,7 @@ export class SessionPool {
   #idleTimer: NodeJS.Timeout | undefined;
   /** One, and those that are going away. */
   readonly #links = new Set<RelayConnection>();
-  /** One, and those that are going away. */
-  readonly #lines = new Set<DeviceLine>();
-  #line: DeviceLine | undefined;
-  #isOpeningLine = false;
-  #lineFailures = 0;
-  readonly #bulkTasks: Record<Bulk, number> = { sent: 0, received: 0 };
+  readonly #lines: LineKeeper;
   #limit: number;
   /** What it takes at most of a device that others use as well. */
   #share = Infinity;
@@ -113,6 +103,14 @@ export class SessionPool {
     this.#tlsSessions = options.tlsSessions ?? new TlsSessionCache();
     if (options.link) this.#adopt(options.link);
     this.#limit = options.channels;
+    this.#lines = new LineKeeper({
+      relay: options.relay,
+      timeoutMs: options.timeoutMs,
+      openSession: (line) => this.#openSession(line),
+      onSettled: () => {
+        this.#dispatch();
+      },
+    });
     options.signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (options.signal?.aborted === true) this.#onAbort();
   }
@@ -171,7 +169,7 @@ export class SessionPool {
     clearTimeout(this.#idleTimer);
     this.#failAll(why);
     for (const session of [...this.#sessions]) session.close(CloseReason.done);
-    await Promise.all([...this.#lines, ...this.#links].map((link) => link.close()));
+    await Promise.all([this.#lines.close(), ...[...this.#links].map((link) => link.close())]);
   }
 
   // ---------------------------------------------------------------- tasks
@@ -192,14 +190,14 @@ export class SessionPool {
         const session = this.#pick(task.bulk !== undefined);
         if (!session) break;
         queue.shift();
-        if (task.bulk) this.#bulkTasks[task.bulk]++;
+        if (task.bulk) this.#lines.count(task.bulk);
         isShared ||= task.bulk !== undefined && session.inFlight > 0;
         void this.#attempt(task, session);
       }
     }
     // Quick requests share a channel gladly; bulk is faster with one of its own.
     if (this.#hasTasks || isShared) this.#grow();
-    this.#wantLine();
+    this.#lines.want(this.#sessions);
     this.#watchIdle();
   }
 
@@ -221,11 +219,12 @@ export class SessionPool {
 
   /** The session with the least to do that has room; for bulk on the line, if there is one. */
   #pick(isBulk: boolean): Session | undefined {
+    const { line } = this.#lines;
     let best: Session | undefined;
     for (const session of this.#sessions) {
       const room = isBulk && session.maxRequests > 1 ? session.maxRequests - 1 : session.maxRequests;
       if (session.inFlight >= room || !session.isOnOpenLink) continue;
-      if (isBulk && this.#line && session.link !== this.#line) continue;
+      if (isBulk && line && session.link !== line) continue;
       if (!best || session.inFlight < best.inFlight) best = session;
     }
     return best;
@@ -238,7 +237,7 @@ export class SessionPool {
     try {
       await task.attempt(session);
       this.noteProgress();
-      if (session.link === this.#line) this.#lineFailures = 0;
+      this.#lines.noteProgress(session.link);
     } catch (error) {
       this.#onTaskFailed(task, session, error);
     }
@@ -339,7 +338,7 @@ export class SessionPool {
       this.#adopt(opened);
       if (this.#whyClosed) await opened.close();
     }
-    await this.#openSession(this.#line ?? link);
+    await this.#openSession(this.#lines.line ?? link);
     if (this.#failures > 0) this.#options.onEvent?.(`${device}: connected again`);
     this.#wasConnected = true;
   }
@@ -356,50 +355,6 @@ export class SessionPool {
     session.onEnd = (why) => {
       this.#onSessionEnd(session, why);
     };
-  }
-
-  /** Makes a line while bulk goes on over the relay's link. */
-  #wantLine(): void {
-    const { sent, received } = this.#bulkTasks;
-    const isWorthIt = sent + received >= BULK_BEFORE_LINE && this.#lineFailures < MAX_LINE_FAILURES;
-    if (this.#whyClosed || this.#line || this.#isOpeningLine || !isWorthIt) return;
-    for (const session of this.#sessions) {
-      const { link } = session;
-      if (!(link instanceof RelayConnection && link.isOpen) || session.inFlight >= session.maxRequests)
-        continue;
-      this.#isOpeningLine = true;
-      void this.#openLine(link, session)
-        .catch((error: unknown) => {
-          const isUnknown = error instanceof DeviceFailure && error.code === FailureCode.unknownVerb;
-          this.#lineFailures = isUnknown ? MAX_LINE_FAILURES : this.#lineFailures + 1;
-        })
-        .finally(() => {
-          this.#isOpeningLine = false;
-          this.#dispatch();
-        });
-      return;
-    }
-  }
-
-  async #openLine(link: RelayConnection, session: Session): Promise<void> {
-    const { relay, timeoutMs } = this.#options;
-    const { sent, received } = this.#bulkTasks;
-    const line = await DeviceLine.open({ link, relay, session, receives: received > sent, timeoutMs });
-    this.#lines.add(line);
-    line.onClosed = () => {
-      this.#lines.delete(line);
-      if (this.#line !== line) return;
-      this.#line = undefined;
-      this.#lineFailures++;
-    };
-    try {
-      await this.#openSession(line);
-    } catch (error) {
-      await line.close();
-      throw error;
-    }
-    if (this.#whyClosed) await line.close();
-    else if (line.isOpen) this.#line = line;
   }
 
   #adopt(link: RelayConnection): void {
@@ -459,8 +414,7 @@ export class SessionPool {
 
   /** The relay stops: what is in flight may finish, the rest waits for another relay. */
   #onGoAway(retryMs: number): void {
-    this.#line?.retire();
-    this.#line = undefined;
+    this.#lines.retire();
     for (const session of [...this.#sessions]) if (session.inFlight === 0) session.close(CloseReason.done);
     this.#retryIn(retryMs);
   }
