@@ -76,7 +76,7 @@ export const HOST_LIMITS: DeviceLimits = {
   maxLogs: MAX_LOGS,
   listedBlobs: MAX_LISTED_BLOBS,
   logBytes: 64 * 1024,
-  preferredBlobBytes: 8 * 1024 * 1024,
+  preferredBlobBytes: 4 * 1024 * 1024,
 };
 
 export interface DeviceConfig {

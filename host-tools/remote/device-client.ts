@@ -47,7 +47,7 @@ export interface DeviceClientOptions {
   link?: RelayConnection | undefined;
   /** Shared with other clients of that relay and identity. */
   tlsSessions?: TlsSessionCache | undefined;
-  /** Channels at most, default 4; opened as they are needed, fewer when the device has no more. */
+  /** Channels at most, default 12; opened as they are needed, fewer when the device has no more. */
   channels?: number | undefined;
   /** How long nothing may succeed before giving up, default 30 s; 0: the first trouble ends what is under way. */
   patienceMs?: number | undefined;
@@ -94,7 +94,7 @@ export class DeviceClient {
   readonly #puts = new Map<string, Promise<PutResult>>();
 
   private constructor(options: DeviceClientOptions) {
-    const { channels = 8, patienceMs = 30_000, timeoutMs = 20_000, stallMs = 30_000 } = options;
+    const { channels = 12, patienceMs = 30_000, timeoutMs = 20_000, stallMs = 30_000 } = options;
     if (options.pairingSecret.length !== SECRET_BYTES) {
       throw new RangeError(
         `pairingSecret: expected ${String(SECRET_BYTES)} bytes, got ${String(options.pairingSecret.length)}`,

@@ -193,8 +193,11 @@ export class FileStorer {
         window.advance(count);
         window.isEnd = count === 0 || window.fileOffset >= sizeBytes;
         reading = window.isEnd ? undefined : next();
-        for (let piece = window.next(); piece; piece = window.next())
+        for (let piece = window.next(); piece; piece = window.next()) {
           await builder.add(await this.#storePiece(piece, number));
+          // A device that waits for more, or has granted more, is served between two chunks: they take a millisecond each.
+          await turn();
+        }
         this.#signal?.throwIfAborted();
       }
     } finally {

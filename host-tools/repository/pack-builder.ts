@@ -87,6 +87,10 @@ export class PackBuilder {
     return this.#chunks.length;
   }
 
+  get filledBytes(): number {
+    return this.#lengthBytes;
+  }
+
   /** The chunk added last as it is in the pack, unless it was a piece of a file: a view. */
   get lastSealed(): Uint8Array {
     return this.#buffer.subarray(this.#lastOffsetBytes, this.#lengthBytes);

@@ -2,8 +2,10 @@
 /**
  * Seals packs: large ones in threads of their own, so that this one goes on reading, cutting and sending; on the spot
  * those that would wait for a thread longer than they take, which are small ones, the first while the first thread is
- * starting, and the last of a push that has started none. Buffers are shared with the threads: to move them there and back
- * would count as newly allocated memory each time, and make V8 collect garbage twice for every pack.
+ * starting, and the last of a push that has started none. One thread keeps up with everything but compressing, which takes
+ * four times as long as all else that is done to a pack: what became smaller is followed by a second one. Buffers are
+ * shared with the threads: to move them there and back would count as newly allocated memory each time, and make V8 collect
+ * garbage twice for every pack.
  */
 
 import { availableParallelism } from "node:os";
@@ -14,9 +16,10 @@ import { type BuiltPack, builtPack } from "./pack-builder";
 import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 
 /** From here on a thread pays. Sealing this much takes 3 ms, and compressing it 10; starting a thread takes 40 to 100. */
-const THREAD_BYTES = 2 * 1024 * 1024;
-/** One keeps up with everything but text: compressing takes four times as long as all else that is done to a pack. */
+export const THREAD_BYTES = 2 * 1024 * 1024;
 const MAX_THREADS = Math.min(2, availableParallelism());
+/** A pack that became smaller than this part of what was put in took its time. */
+const COMPRESSED = 0.9;
 
 interface Job {
   pack: UnsealedPack;
@@ -47,13 +50,19 @@ export class PackSealer {
     return this.#threads.some(({ isOnline }) => isOnline);
   }
 
+  /** A pack of THREAD_BYTES and more is coming: a thread that is started now is there when it has come. */
+  prepare(): void {
+    if (this.#threads.length === 0) this.#start();
+  }
+
   /** `isLast`: no other follows soon. */
   async seal(pack: UnsealedPack, isLast: boolean): Promise<BuiltPack> {
     const isLarge = pack.filledBytes >= THREAD_BYTES;
-    if (isLarge && !isLast && this.#threads.length === 0) this.#start();
+    if (isLarge && !isLast) this.prepare();
     if (!isLarge || !this.hasThread) {
       const sealed = sealPack(this.#keys.repositoryId, this.#cipher, pack);
       if (isLarge) collectYoung();
+      if (isLarge && !isLast) this.#extend(pack, sealed);
       return builtPack(pack, sealed);
     }
     return new Promise((resolve, reject) => {
@@ -68,9 +77,12 @@ export class PackSealer {
   }
 
   #dispatch(): void {
-    for (const thread of this.#threads) if (!thread.job) this.#give(thread);
-    if (this.#threads.length < MAX_THREADS && this.#waiting.length > this.#threads.length)
-      this.#give(this.#start());
+    for (const thread of this.#threads) if (thread.isOnline && !thread.job) this.#give(thread);
+  }
+
+  /** Another thread, where sealing takes long. */
+  #extend({ filledBytes }: UnsealedPack, { sizeBytes }: SealedPack): void {
+    if (this.#threads.length < MAX_THREADS && sizeBytes < COMPRESSED * filledBytes) this.#start();
   }
 
   #give(thread: Thread): void {
@@ -78,7 +90,7 @@ export class PackSealer {
     if (thread.job) thread.worker.postMessage(thread.job.pack);
   }
 
-  #start(): Thread {
+  #start(): void {
     // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
     const name = import.meta.url.endsWith(".ts")
       ? "../dist/pack-sealer-worker.js"
@@ -90,18 +102,20 @@ export class PackSealer {
     this.#threads.push(thread);
     worker.on("online", () => {
       thread.isOnline = true;
+      this.#dispatch();
     });
-    worker.on("message", ({ id, sizeBytes, chunkList: { buffer, byteOffset, length } }: SealedPack) => {
+    worker.on("message", (sealed: SealedPack) => {
       const { job } = thread;
       this.#give(thread);
+      if (!job) return;
+      if (this.#waiting.length > 0) this.#extend(job.pack, sealed);
       // A Buffer arrives as the Uint8Array that it is.
-      const chunkList = Buffer.from(buffer, byteOffset, length);
-      job?.resolve(builtPack(job.pack, { id, sizeBytes, chunkList }));
+      const { buffer, byteOffset, length } = sealed.chunkList;
+      job.resolve(builtPack(job.pack, { ...sealed, chunkList: Buffer.from(buffer, byteOffset, length) }));
     });
     worker.on("error", (error) => {
       this.#threads.splice(0, this.#threads.length, ...this.#threads.filter((other) => other !== thread));
       for (const job of [thread.job, ...this.#waiting.splice(0)]) job?.reject(error);
     });
-    return thread;
   }
 }

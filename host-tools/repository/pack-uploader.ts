@@ -17,12 +17,13 @@ import { EntrySet } from "./entry-set";
 import type { PushJournal } from "./journal";
 import { type BuiltPack, type PackBuffer, PackBuilder, packCapacity } from "./pack-builder";
 import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
-import { PackSealer } from "./pack-sealer";
+import { PackSealer, THREAD_BYTES } from "./pack-sealer";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
+/** Many small packs under way keep a device busier than a few large ones: each has a window of its own. */
 const BUFFER_MEMORY_BYTES = 48 * 1024 * 1024;
 const MIN_BUFFERS = 4;
-const MAX_BUFFERS = 6;
+const MAX_BUFFERS = 11;
 /** Packs of different sorts (stream, devices that lack the chunks) being filled at once. */
 const MAX_FILLING = 3;
 /** Packs of interrupted pushes that are looked at in one go. */
@@ -171,6 +172,7 @@ export class PackUploader {
     const stream = kind === ChunkKind.tree || kind === ChunkKind.detail ? PackStream.tree : PackStream.data;
     const filling = await this.#fillingFor(stream, mask, id, plaintext.length);
     filling.builder.add(kind, id, plaintext);
+    if (filling.builder.filledBytes >= THREAD_BYTES) this.#sealer.prepare();
     filling.ids.add(key(id));
     this.newChunks++;
     if (kind !== ChunkKind.data) this.#onSealed?.(kind, id, filling.builder.lastSealed);
