@@ -3,9 +3,9 @@
  * Seals packs: large ones in threads of their own, so that this one goes on reading, cutting and sending; on the spot
  * those that would wait for a thread longer than they take, which are small ones, the first while the first thread is
  * starting, and the last of a push that has started none. One thread keeps up with everything but compressing, which takes
- * four times as long as all else that is done to a pack: what became smaller is followed by a second one. Buffers are
- * shared with the threads: to move them there and back would count as newly allocated memory each time, and make V8 collect
- * garbage twice for every pack.
+ * four times as long as all else that is done to a pack: a second one helps with that. Buffers are shared with the threads:
+ * to move them there and back would count as newly allocated memory each time, and make V8 collect garbage twice for every
+ * pack.
  */
 
 import { availableParallelism } from "node:os";
@@ -20,6 +20,8 @@ export const THREAD_BYTES = 2 * 1024 * 1024;
 const MAX_THREADS = Math.min(2, availableParallelism());
 /** A pack that became smaller than this part of what was put in took its time. */
 const COMPRESSED = 0.9;
+/** So many behind it are more than one thread will catch up with: a second one costs a tenth of a second by itself. */
+const WAITING_FOR_ANOTHER = 3;
 
 interface Job {
   pack: UnsealedPack;
@@ -62,7 +64,6 @@ export class PackSealer {
     if (!isLarge || !this.hasThread) {
       const sealed = sealPack(this.#keys.repositoryId, this.#cipher, pack);
       if (isLarge) collectYoung();
-      if (isLarge && !isLast) this.#extend(pack, sealed);
       return builtPack(pack, sealed);
     }
     return new Promise((resolve, reject) => {
@@ -80,17 +81,13 @@ export class PackSealer {
     for (const thread of this.#threads) if (thread.isOnline && !thread.job) this.#give(thread);
   }
 
-  /** Another thread, where sealing takes long. */
-  #extend({ filledBytes }: UnsealedPack, { sizeBytes }: SealedPack): void {
-    if (this.#threads.length < MAX_THREADS && sizeBytes < COMPRESSED * filledBytes) this.#start();
-  }
-
   #give(thread: Thread): void {
     thread.job = this.#waiting.shift();
     if (thread.job) thread.worker.postMessage(thread.job.pack);
   }
 
   #start(): void {
+    if (this.#threads.length === MAX_THREADS) return;
     // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
     const name = import.meta.url.endsWith(".ts")
       ? "../dist/pack-sealer-worker.js"
@@ -108,7 +105,8 @@ export class PackSealer {
       const { job } = thread;
       this.#give(thread);
       if (!job) return;
-      if (this.#waiting.length > 0) this.#extend(job.pack, sealed);
+      if (sealed.sizeBytes < COMPRESSED * job.pack.filledBytes && this.#waiting.length >= WAITING_FOR_ANOTHER)
+        this.#start();
       // A Buffer arrives as the Uint8Array that it is.
       const { buffer, byteOffset, length } = sealed.chunkList;
       job.resolve(builtPack(job.pack, { ...sealed, chunkList: Buffer.from(buffer, byteOffset, length) }));
