@@ -20,6 +20,7 @@ const stampPath = join(outputFolder, ".built");
 const program = join(root, "host-tools", "bin", "coffer.js");
 /** Started by the URLs of their files. */
 const workers = {
+  "chunk-opener-worker": "host-tools/repository/chunk-opener-worker.ts",
   "pack-sealer-worker": "host-tools/repository/pack-sealer-worker.ts",
   "write-behind-worker": "firmware/platform/node/write-behind-worker.ts",
 };

@@ -3,6 +3,7 @@
  * Collects the bulk of an answer, over several attempts if need be. Room for what was asked for is made at once up
  * to 16 MiB; beyond that it grows only as bytes arrive, so that a request for "everything" costs what there is.
  */
+import { copyBytes } from "../copy-bytes";
 import type { BulkSink } from "./session";
 
 const EAGER_BYTES = 16 * 1024 * 1024;
@@ -55,7 +56,7 @@ export class ByteSink {
       larger.set(this.bytes);
       this.#bytes = larger;
     }
-    this.#bytes.set(piece, this.#length);
+    copyBytes(piece, this.#bytes, this.#length);
     this.#length = needed;
   }
 }

@@ -24,7 +24,7 @@ import { type CipherGCM, createCipheriv, createDecipheriv, createHmac } from "no
 import { DataError } from "../../firmware/protocol/data-error";
 import { ChunkEncoder, ENCODED_EXTRA_BYTES, ENCODING_RAW, ENCODING_ZSTD } from "./chunk-encoding";
 import { MAX_CHUNK_BYTES } from "./chunker";
-import { copyBytes } from "./copy-bytes";
+import { copyBytes } from "../copy-bytes";
 import type { ChunkKind, RepositoryKeys } from "./repository-keys";
 
 export const CHUNK_ID_BYTES = 32;
@@ -123,7 +123,7 @@ export class ChunkCipher {
     this.#decrypt(kind, id, sealed, digest, this.#encoder.input(frameBytes));
     const decoded = this.#encoder.decode(frameBytes);
     const plaintext = take(decoded.length);
-    plaintext.set(decoded);
+    copyBytes(decoded, plaintext, 0);
     return plaintext;
   }
 
@@ -142,7 +142,11 @@ export class ChunkCipher {
     decipher.setAuthTag(sealed.subarray(end, end + TAG_BYTES));
     const start = 1 + (digest?.length ?? 0);
     for (let from = start; from < end; from += PIECE_BYTES)
-      into.set(decipher.update(sealed.subarray(from, Math.min(end, from + PIECE_BYTES))), from - start);
+      copyBytes(
+        decipher.update(sealed.subarray(from, Math.min(end, from + PIECE_BYTES))),
+        into,
+        from - start,
+      );
     try {
       decipher.final();
     } catch {

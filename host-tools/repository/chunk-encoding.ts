@@ -4,7 +4,7 @@
  * by a sample, so that it costs little and is copied nowhere.
  */
 
-import { copyBytes } from "./copy-bytes";
+import { copyBytes } from "../copy-bytes";
 import { Zstd } from "./zstd";
 
 /** The bytes as they are. */

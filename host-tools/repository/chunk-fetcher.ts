@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /**
  * Fetches many chunks at once: neighbours in a pack come with one request, several requests are under way, and every
- * chunk is opened as it arrives. A chunk that is damaged or missing in its place is looked for in every other.
+ * chunk is opened as it arrives, by a thread if there is one. A chunk that is damaged or missing in its place is looked for in every other.
  */
 
 import type { BlobDevice } from "./blob-device";
-import type { ChunkCipher } from "./chunk-cipher";
+import { CHUNK_ID_BYTES, type ChunkCipher } from "./chunk-cipher";
 import type { Location } from "./chunk-index";
+import type { ChunkOpener } from "./chunk-opener";
+import { NOT_OPENED } from "./chunk-opening";
 import type { ChunkReader } from "./chunk-reader";
 import { MAX_CHUNK_BYTES } from "./chunker";
 import { collectYoung } from "./collect-young";
@@ -32,24 +34,47 @@ export interface FetchedChunks {
   release(): void;
 }
 
+/** Within reach of the thread that opens. */
+type Shared = Uint8Array<SharedArrayBuffer>;
+
 /** Room for the plaintexts of one fetch, taken from slabs. */
 class Arena {
-  readonly slabs: Buffer[] = [];
-  readonly #free: Buffer[];
-  #used = SLAB_BYTES;
+  readonly slabs: Shared[] = [];
+  readonly #free: Shared[];
+  /** Of the last slab. */
+  usedBytes = 0;
+  #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(free: Buffer[]) {
+  constructor(free: Shared[]) {
     this.#free = free;
   }
 
+  /** One range after the other: where there is room for the next is known when the one before is opened. */
+  async inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  get slab(): Shared {
+    return this.slabs.at(-1) ?? this.#addSlab();
+  }
+
   take(length: number): Buffer {
-    if (this.#used + length > SLAB_BYTES) {
-      this.slabs.push(this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES));
-      this.#used = 0;
-    }
-    const slab = this.slabs.at(-1) as Buffer;
-    this.#used += length;
-    return slab.subarray(this.#used - length, this.#used);
+    if (this.usedBytes + length > this.slab.length) this.#addSlab();
+    this.usedBytes += length;
+    return this.at(this.usedBytes - length, length);
+  }
+
+  at(from: number, length: number): Buffer {
+    return Buffer.from(this.slab.buffer, from, length);
+  }
+
+  #addSlab(): Shared {
+    const slab = this.#free.pop() ?? new Uint8Array(new SharedArrayBuffer(SLAB_BYTES));
+    this.slabs.push(slab);
+    this.usedBytes = 0;
+    return slab;
   }
 }
 
@@ -68,22 +93,26 @@ interface Range {
 export class ChunkFetcher {
   receivedBytes = 0;
   #collectedAtBytes = 0;
-  readonly #freeSlabs: Buffer[] = [];
+  readonly #freeSlabs: Shared[] = [];
   /** What ranges are received into: at most PARALLEL for each fetch under way. */
-  readonly #freeRanges: Buffer[] = [];
+  readonly #freeRanges: Shared[] = [];
   readonly #cipher: ChunkCipher;
   readonly #reader: ChunkReader;
+  readonly #opener: ChunkOpener | undefined;
   readonly #onReceived: () => void;
   readonly #signal: AbortSignal | undefined;
 
   constructor(options: {
     cipher: ChunkCipher;
     reader: ChunkReader;
+    /** The caller's. */
+    opener?: ChunkOpener;
     onReceived: () => void;
     signal?: AbortSignal | undefined;
   }) {
     this.#cipher = options.cipher;
     this.#reader = options.reader;
+    this.#opener = options.opener;
     this.#onReceived = options.onReceived;
     this.#signal = options.signal;
   }
@@ -171,22 +200,48 @@ export class ChunkFetcher {
       return;
     }
     this.receivedBytes += bytes.length;
-    for (const { id, location } of chunks) {
-      const { offsetBytes, sealedBytes } = location;
-      try {
-        const sealed = bytes.subarray(offsetBytes - from, offsetBytes - from + sealedBytes);
-        const plaintext = this.#cipher.open(ChunkKind.data, id, sealed, (length) => arena.take(length));
-        found.set(chunkKey(id), plaintext);
-      } catch {
-        failed.push(id);
-      }
-    }
+    await arena.inTurn(async () => {
+      const opened = await this.#openAside(range, bytes, arena);
+      chunks.forEach(({ id, location: { offsetBytes, sealedBytes } }, i) => {
+        try {
+          const sealed = bytes.subarray(offsetBytes - from, offsetBytes - from + sealedBytes);
+          const plaintext =
+            opened[i] ?? this.#cipher.open(ChunkKind.data, id, sealed, (length) => arena.take(length));
+          found.set(chunkKey(id), plaintext);
+        } catch {
+          failed.push(id);
+        }
+      });
+    });
     if (into) this.#freeRanges.push(into);
     this.#onReceived();
   }
 
-  #rangeBuffer(): Buffer {
-    return this.#freeRanges.pop() ?? Buffer.allocUnsafeSlow(MAX_RANGE_BYTES);
+  /** By the thread: the plaintexts of the chunks that it could open. */
+  async #openAside(
+    { chunks, from }: Range,
+    bytes: Uint8Array,
+    arena: Arena,
+  ): Promise<readonly (Buffer | undefined)[]> {
+    if (!this.#opener?.isReady || !isShared(bytes)) return [];
+    const ids = new Uint8Array(chunks.length * CHUNK_ID_BYTES);
+    const places = new Uint32Array(chunks.length * 2);
+    chunks.forEach(({ id, location }, i) => {
+      ids.set(id, i * CHUNK_ID_BYTES);
+      places.set([location.offsetBytes - from, location.sealedBytes], 2 * i);
+    });
+    const { slab, usedBytes } = arena;
+    const opened = await this.#opener.open({ bytes, ids, places, slab, usedBytes });
+    if (!opened) return [];
+    arena.usedBytes = opened.usedBytes;
+    return chunks.map((_, i) => {
+      const at = opened.places[2 * i] ?? NOT_OPENED;
+      return at === NOT_OPENED ? undefined : arena.at(at, opened.places[2 * i + 1] ?? 0);
+    });
+  }
+
+  #rangeBuffer(): Shared {
+    return this.#freeRanges.pop() ?? new Uint8Array(new SharedArrayBuffer(MAX_RANGE_BYTES));
   }
 
   async #fetchAlone(id: Uint8Array): Promise<Uint8Array | Refusal> {
@@ -199,6 +254,10 @@ export class ChunkFetcher {
       throw error;
     }
   }
+}
+
+function isShared(bytes: Uint8Array): bytes is Shared {
+  return bytes.buffer instanceof SharedArrayBuffer;
 }
 
 export function chunkKey(id: Uint8Array): string {

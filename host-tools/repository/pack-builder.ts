@@ -17,7 +17,7 @@ import {
   writePackHeader,
 } from "./pack-format";
 import { ChunkList, PACKED_CHUNK_BYTES, PACK_HEADER_BYTES, PackedChunks } from "./packed-chunks";
-import { copyBytes } from "./copy-bytes";
+import { copyBytes } from "../copy-bytes";
 import { type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 

@@ -3,6 +3,7 @@
 
 import { formatRemotePath, parseRemotePath, toBytes, toText } from "./byte-names";
 import { ChunkFetcher } from "./chunk-fetcher";
+import { ChunkOpener } from "./chunk-opener";
 import type { IndexedPack } from "./chunk-index";
 import { FileStorer } from "./file-storer";
 import { type RepairOptions, type RepairReport, Repairer } from "./integrity/repair";
@@ -39,6 +40,9 @@ import { unlock } from "./unlock";
 export type * from "./repository-api";
 export type { RepairOptions, RepairReport } from "./integrity/repair";
 export type { DamageReport, VerifyOptions, VerifyReport } from "./integrity/verify";
+
+/** From here on a pull has a thread that opens chunks. */
+const OPENER_BYTES = 16 * 1024 * 1024;
 
 export class Repository {
   readonly versions: RepositoryVersions;
@@ -192,9 +196,12 @@ export class Repository {
     const { signal } = opened;
     const started = performance.now();
     const entry = await this.#parts.require(remote, at);
+    const opener = new ChunkOpener(this.#parts.keys);
+    if (entry.sizeBytes >= OPENER_BYTES) opener.prepare();
     const fetcher = new ChunkFetcher({
       cipher,
       reader,
+      opener,
       onReceived: () => {
         meter.update();
       },
@@ -219,10 +226,14 @@ export class Repository {
       },
       signal,
     });
-    const counts = await puller.pull(entry, to);
-    cache.flush();
-    meter.finish();
-    return { ...counts, receivedBytes: received(), seconds: (performance.now() - started) / 1000 };
+    try {
+      const counts = await puller.pull(entry, to);
+      cache.flush();
+      meter.finish();
+      return { ...counts, receivedBytes: received(), seconds: (performance.now() - started) / 1000 };
+    } finally {
+      opener.close();
+    }
   }
 
   async makeDirectory(path: string, options: { parents?: boolean } = {}): Promise<void> {

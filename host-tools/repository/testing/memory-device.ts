@@ -76,13 +76,20 @@ export class MemoryDevice implements BlobDevice {
     return { wasStored: false, sentBytes: bytes.length - resumed };
   }
 
-  async get(id: Uint8Array, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+  async get(
+    id: Uint8Array,
+    offsetBytes: number,
+    lengthBytes: number,
+    into?: Uint8Array,
+  ): Promise<Uint8Array> {
     await this.#call("get");
     const blob = this.blobs.get(hex(id));
     if (!blob) throw new Refusal("missingBlob", `${this.name} does not have a blob`);
-    const bytes = Buffer.from(blob.subarray(offsetBytes, offsetBytes + lengthBytes));
+    const bytes = blob.subarray(offsetBytes, offsetBytes + lengthBytes);
     this.getBytes += bytes.length;
-    return bytes;
+    if (!into || into.length < bytes.length) return Buffer.from(bytes);
+    into.set(bytes);
+    return into.subarray(0, bytes.length);
   }
 
   async *list(): AsyncGenerator<{ id: Uint8Array; sizeBytes: number }> {
