@@ -10,6 +10,9 @@ const port = parentPort;
 if (port === null) throw new Error("pack-sealer-worker runs in a worker thread only");
 const { repositoryId, epoch, chunkKey } = workerData as PackKeys;
 const sealingKey = Buffer.from(chunkKey);
+/** A cipher's output: collected more often it costs time, less often memory. */
+const GARBAGE_BYTES = 8 * 1024 * 1024;
+let garbageBytes = 0;
 const cipher = new ChunkCipher({ repositoryId, epoch, chunkKeyAt: () => sealingKey });
 
 port.on("message", (pack: UnsealedPack) => {
@@ -20,5 +23,8 @@ port.on("message", (pack: UnsealedPack) => {
     chunkList: Buffer.from(buffer, byteOffset, length),
   });
   port.postMessage({ ...sealed, id: Uint8Array.from(sealed.id) });
+  garbageBytes += pack.filledBytes;
+  if (garbageBytes < GARBAGE_BYTES) return;
+  garbageBytes = 0;
   collectYoung();
 });
