@@ -318,12 +318,11 @@ describe("packs of compressed chunks", function () {
     const sealer = new PackSealer(keys, cipher);
     try {
       const { id } = builder().finish();
-      const packs = [await sealer.seal(builder().close(), false)];
+      sealer.prepare();
+      const packs = [await sealer.seal(builder().close())];
       while (!sealer.hasThread) await setTimeout(5);
       // More than there are threads: some wait.
-      packs.push(
-        ...(await Promise.all(Array.from({ length: 5 }, () => sealer.seal(builder().close(), false)))),
-      );
+      packs.push(...(await Promise.all(Array.from({ length: 5 }, () => sealer.seal(builder().close())))));
       for (const pack of packs) {
         assert.deepEqual(Buffer.from(pack.id), Buffer.from(id));
         check(pack);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * Fetches many chunks at once: neighbours in a pack come with one request, several requests are under way, and every
- * chunk is opened as it arrives, by a thread if there is one. A chunk that is damaged or missing in its place is looked for in every other.
+ * chunk is opened as it arrives, by a thread if there is one. A chunk that is damaged or missing in its place is looked
+ * for in every other.
  */
 
 import type { BlobDevice } from "./blob-device";
@@ -11,7 +12,7 @@ import type { ChunkOpener } from "./chunk-opener";
 import { NOT_OPENED } from "./chunk-opening";
 import type { ChunkReader } from "./chunk-reader";
 import { MAX_CHUNK_BYTES } from "./chunker";
-import { collectYoung } from "./collect-young";
+import { YoungCollector } from "./collect-young";
 import { Refusal } from "../refusal";
 import { ChunkKind } from "./repository-keys";
 
@@ -24,7 +25,7 @@ const PARALLEL = 4;
 
 /** Plaintext is put into buffers of this size that are used again and again; it holds at least one chunk. */
 const SLAB_BYTES = MAX_CHUNK_BYTES;
-/** Ciphers put out so much before their garbage is collected: more often costs time, less often memory. */
+/** Put out by ciphers before their garbage is collected. */
 const GARBAGE_BYTES = 16 * 1024 * 1024;
 
 export interface FetchedChunks {
@@ -92,7 +93,7 @@ interface Range {
 
 export class ChunkFetcher {
   receivedBytes = 0;
-  #collectedAtBytes = 0;
+  readonly #garbage = new YoungCollector(GARBAGE_BYTES);
   readonly #freeSlabs: Shared[] = [];
   /** What ranges are received into: at most PARALLEL for each fetch under way. */
   readonly #freeRanges: Shared[] = [];
@@ -137,10 +138,6 @@ export class ChunkFetcher {
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
     for (const id of alone) found.set(chunkKey(id), await this.#fetchAlone(id));
-    if (this.receivedBytes - this.#collectedAtBytes >= GARBAGE_BYTES) {
-      this.#collectedAtBytes = this.receivedBytes;
-      collectYoung();
-    }
     return {
       chunks: found,
       release: () => {
@@ -214,6 +211,7 @@ export class ChunkFetcher {
       });
     });
     if (into) this.#freeRanges.push(into);
+    this.#garbage.passed(bytes.length);
     this.#onReceived();
   }
 

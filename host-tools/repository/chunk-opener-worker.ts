@@ -5,11 +5,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { DataError } from "../../firmware/protocol/data-error";
 import { CHUNK_ID_BYTES, ChunkCipher } from "./chunk-cipher";
 import { NOT_OPENED, type OpenedRange, type OpeningKeys, type SealedRange } from "./chunk-opening";
-import { collectYoung } from "./collect-young";
+import { YoungCollector } from "./collect-young";
 import { ChunkKind } from "./repository-keys";
-
-/** As in ChunkFetcher. */
-const GARBAGE_BYTES = 16 * 1024 * 1024;
 
 const port = parentPort;
 if (port === null) throw new Error("chunk-opener-worker runs in a worker thread only");
@@ -24,7 +21,7 @@ const cipher = new ChunkCipher({
     return key;
   },
 });
-let garbageBytes = 0;
+const garbage = new YoungCollector(16 * 1024 * 1024);
 
 port.on("message", ({ bytes, ids, places: sealedPlaces, slab, usedBytes }: SealedRange) => {
   const places = new Int32Array(sealedPlaces.length).fill(NOT_OPENED);
@@ -48,8 +45,5 @@ port.on("message", ({ bytes, ids, places: sealedPlaces, slab, usedBytes }: Seale
   }
   const opened: OpenedRange = { places, usedBytes: used };
   port.postMessage(opened);
-  garbageBytes += bytes.length;
-  if (garbageBytes < GARBAGE_BYTES) return;
-  garbageBytes = 0;
-  collectYoung();
+  garbage.passed(bytes.length);
 });

@@ -9,16 +9,12 @@ import { Worker } from "node:worker_threads";
 import type { OpenedRange, OpeningKeys, SealedRange } from "./chunk-opening";
 import type { RepositoryKeys } from "./repository-keys";
 
-interface Job {
-  resolve: (opened: OpenedRange | undefined) => void;
-}
-
 export class ChunkOpener {
   readonly #keys: Pick<RepositoryKeys, "repositoryId" | "epoch" | "chunkKeyAt">;
   #worker: Worker | undefined;
   #isOnline = false;
   /** In the order in which the thread has them: as many as there are ranges being fetched. */
-  #jobs: Job[] = [];
+  readonly #waiting: ((opened: OpenedRange | undefined) => void)[] = [];
 
   constructor(keys: Pick<RepositoryKeys, "repositoryId" | "epoch" | "chunkKeyAt">) {
     this.#keys = keys;
@@ -42,7 +38,7 @@ export class ChunkOpener {
       this.#isOnline = true;
     });
     worker.on("message", (opened: OpenedRange) => {
-      this.#jobs.shift()?.resolve(opened);
+      this.#waiting.shift()?.(opened);
     });
     worker.on("error", () => {
       this.close();
@@ -58,7 +54,7 @@ export class ChunkOpener {
   async open(range: SealedRange): Promise<OpenedRange | undefined> {
     if (!this.#isOnline) return undefined;
     return new Promise((resolve) => {
-      this.#jobs.push({ resolve });
+      this.#waiting.push(resolve);
       this.#worker?.postMessage(range);
     });
   }
@@ -66,6 +62,6 @@ export class ChunkOpener {
   close(): void {
     this.#isOnline = false;
     void this.#worker?.terminate();
-    for (const { resolve } of this.#jobs.splice(0)) resolve(undefined);
+    for (const resolve of this.#waiting.splice(0)) resolve(undefined);
   }
 }

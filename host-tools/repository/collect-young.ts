@@ -7,3 +7,20 @@
 export function collectYoung(): void {
   (globalThis as { gc?: (options: { type: "minor" }) => void }).gc?.({ type: "minor" });
 }
+
+/** The same after every so many bytes that went through ciphers: more often costs time, less often memory. */
+export class YoungCollector {
+  readonly #everyBytes: number;
+  #bytes = 0;
+
+  constructor(everyBytes: number) {
+    this.#everyBytes = everyBytes;
+  }
+
+  passed(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes < this.#everyBytes) return;
+    this.#bytes = 0;
+    collectYoung();
+  }
+}

@@ -3,16 +3,14 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { ChunkCipher } from "./chunk-cipher";
-import { collectYoung } from "./collect-young";
+import { YoungCollector } from "./collect-young";
 import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
 
 const port = parentPort;
 if (port === null) throw new Error("pack-sealer-worker runs in a worker thread only");
 const { repositoryId, epoch, chunkKey } = workerData as PackKeys;
 const sealingKey = Buffer.from(chunkKey);
-/** A cipher's output: collected more often it costs time, less often memory. */
-const GARBAGE_BYTES = 8 * 1024 * 1024;
-let garbageBytes = 0;
+const garbage = new YoungCollector(8 * 1024 * 1024);
 const cipher = new ChunkCipher({ repositoryId, epoch, chunkKeyAt: () => sealingKey });
 
 port.on("message", (pack: UnsealedPack) => {
@@ -23,8 +21,5 @@ port.on("message", (pack: UnsealedPack) => {
     chunkList: Buffer.from(buffer, byteOffset, length),
   });
   port.postMessage({ ...sealed, id: Uint8Array.from(sealed.id) });
-  garbageBytes += pack.filledBytes;
-  if (garbageBytes < GARBAGE_BYTES) return;
-  garbageBytes = 0;
-  collectYoung();
+  garbage.passed(pack.filledBytes);
 });

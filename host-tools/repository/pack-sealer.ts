@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /**
  * Seals packs: large ones in threads of their own, so that this one goes on reading, cutting and sending; on the spot
- * those that would wait for a thread longer than they take, which are small ones, the first while the first thread is
- * starting, and the last of a push that has started none. One thread keeps up with everything but compressing, which takes
+ * those that would wait for a thread longer than they take, which are small ones, and large ones while no thread has
+ * started. One thread keeps up with everything but compressing, which takes
  * four times as long as all else that is done to a pack: a second one helps with that. Buffers are shared with the threads:
  * to move them there and back would count as newly allocated memory each time, and make V8 collect garbage twice for every
  * pack.
@@ -57,10 +57,8 @@ export class PackSealer {
     if (this.#threads.length === 0) this.#start();
   }
 
-  /** `isLast`: no other follows soon. */
-  async seal(pack: UnsealedPack, isLast: boolean): Promise<BuiltPack> {
+  async seal(pack: UnsealedPack): Promise<BuiltPack> {
     const isLarge = pack.filledBytes >= THREAD_BYTES;
-    if (isLarge && !isLast) this.prepare();
     if (!isLarge || !this.hasThread) {
       const sealed = sealPack(this.#keys.repositoryId, this.#cipher, pack);
       if (isLarge) collectYoung();
@@ -72,7 +70,7 @@ export class PackSealer {
     });
   }
 
-  /** Ends the threads; the next pack starts another. */
+  /** Ends the threads. */
   close(): void {
     for (const { worker } of this.#threads.splice(0)) void worker.terminate();
   }

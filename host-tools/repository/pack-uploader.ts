@@ -20,9 +20,9 @@ import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
 import { PackSealer, THREAD_BYTES } from "./pack-sealer";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
-/** Many small packs under way keep a device busier than a few large ones: each has a window of its own. */
 const BUFFER_MEMORY_BYTES = 48 * 1024 * 1024;
 const MIN_BUFFERS = 4;
+/** Many small packs under way keep a device busier than a few large ones: each has a window of its own. */
 const MAX_BUFFERS = 11;
 /** Packs of different sorts (stream, devices that lack the chunks) being filled at once. */
 const MAX_FILLING = 3;
@@ -181,7 +181,7 @@ export class PackUploader {
 
   /** Sends what is left and waits until every target has every pack. */
   async flush(): Promise<void> {
-    for (const filling of [...this.#filling.values()]) await this.#finish(filling, true);
+    for (const filling of [...this.#filling.values()]) await this.#finish(filling);
     while (this.#sending.size > 0) await Promise.all([...this.#sending]);
     this.#sealer.close();
     this.#throwFailure();
@@ -236,10 +236,10 @@ export class PackUploader {
     return filling;
   }
 
-  async #finish(filling: Filling, isLast = false): Promise<void> {
+  async #finish(filling: Filling): Promise<void> {
     this.#filling.delete(sortOf(filling.builder.stream, filling.mask));
     this.#sealing.add(filling);
-    const sending = this.#seal(filling, isLast)
+    const sending = this.#seal(filling)
       .then((sealed) => (sealed ? this.#send(sealed.built, sealed.pack, filling) : undefined))
       .finally(() => this.#sending.delete(sending));
     this.#sending.add(sending);
@@ -247,12 +247,9 @@ export class PackUploader {
   }
 
   /** Never rejects, like `#send`: nothing without a failure. */
-  async #seal(
-    filling: Filling,
-    isLast: boolean,
-  ): Promise<{ built: BuiltPack; pack: IndexedPack } | undefined> {
+  async #seal(filling: Filling): Promise<{ built: BuiltPack; pack: IndexedPack } | undefined> {
     try {
-      const built = await this.#sealer.seal(filling.builder.close(), isLast);
+      const built = await this.#sealer.seal(filling.builder.close());
       this.#journal?.pack(built);
       filling.distrusted = this.#targets.filter((target) => this.#index.isLost(built.id, target.name));
       const pack = this.#index.add(built, this.#names(filling.mask));
