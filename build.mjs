@@ -119,7 +119,14 @@ if (!process.argv.includes("--if-stale") || (await isStale())) {
       supported: { "dynamic-import": false },
       plugins: [lazyStringWidth],
     }),
-    bundle({ entryPoints: workers, format: "esm" }),
+    bundle({
+      entryPoints: workers,
+      // A thread starts a quarter faster without the loader of modules of ECMAScript.
+      format: "cjs",
+      outExtension: { ".js": ".cjs" },
+      banner: { js: 'const workerUrl = require("node:url").pathToFileURL(__filename).href;' },
+      define: { "import.meta.url": "workerUrl" },
+    }),
   ]);
   await mkdir(outputFolder, { recursive: true });
   const written = outputFiles.flat();

@@ -88,6 +88,11 @@ describe("coffer", function () {
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
   });
 
+  it("called by its name, does not have Node read the authorities that a system adds to its own", async () => {
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: join(folder.path, "absent.pem") };
+    assert.equal((await runFile(program, ["--version"], { env })).stderr, "");
+  });
+
   it("every command of the table is the one in its file, and explains itself", async () => {
     for (const { command, describe, load } of commandTable) {
       const loaded = await load();

@@ -25,8 +25,8 @@ export class ChunkOpener {
     if (this.#worker || availableParallelism() === 1) return;
     // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
     const name = import.meta.url.endsWith(".ts")
-      ? "../dist/chunk-opener-worker.js"
-      : "./chunk-opener-worker.js";
+      ? "../dist/chunk-opener-worker.cjs"
+      : "./chunk-opener-worker.cjs";
     const { repositoryId, epoch } = this.#keys;
     const workerData: OpeningKeys = {
       repositoryId,

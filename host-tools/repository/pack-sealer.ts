@@ -88,8 +88,8 @@ export class PackSealer {
     if (this.#threads.length === MAX_THREADS) return;
     // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
     const name = import.meta.url.endsWith(".ts")
-      ? "../dist/pack-sealer-worker.js"
-      : "./pack-sealer-worker.js";
+      ? "../dist/pack-sealer-worker.cjs"
+      : "./pack-sealer-worker.cjs";
     const { repositoryId, epoch } = this.#keys;
     const workerData: PackKeys = { repositoryId, epoch, chunkKey: this.#keys.chunkKeyAt(epoch) };
     const worker = new Worker(new URL(name, import.meta.url), { workerData });

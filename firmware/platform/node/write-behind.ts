@@ -99,8 +99,8 @@ function start(): Shared {
   };
   // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
   const name = import.meta.url.endsWith(".ts")
-    ? "../../../host-tools/dist/write-behind-worker.js"
-    : "./write-behind-worker.js";
+    ? "../../../host-tools/dist/write-behind-worker.cjs"
+    : "./write-behind-worker.cjs";
   new Worker(new URL(name, import.meta.url), { workerData: shared }).unref();
   return shared;
 }
