@@ -72,7 +72,7 @@ function dialAsServer({ host, port, ticket, key, onData }: LineEnd): Dialled {
   const psk = Buffer.from(key);
   const settings: TLSSocketOptions & Pick<TlsOptions, "pskCallback"> = {
     isServer: true,
-    secureContext: createSecureContext({ minVersion: "TLSv1.3", ciphers: LINE_CIPHER }),
+    secureContext: createSecureContext({ minVersion: "TLSv1.3", ciphers: LINE_CIPHER, ca: [] }),
     pskCallback: (_, identity) => (identity === LINE_IDENTITY ? psk : null),
   };
   const socket = new TLSSocket(tcp, settings);
