@@ -2,14 +2,18 @@
 /**
  * Where every chunk is: which packs there are, what is in them and who has them. In bounded memory, however many they
  * are: see record-table.ts. One chunk may be in several packs.
+ *
+ * What is in packs of stream data is taken up when it is asked for: nearly all chunks are there, and a command that looks
+ * at folders only needs none of them.
  */
 
 import type { EntryOrder } from "./entry-order";
 import type { EntrySet } from "./entry-set";
-import type { Pack, PackStream } from "./pack-format";
-import { type PackedChunk, PackedChunks } from "./packed-chunks";
+import { type Pack, PackStream } from "./pack-format";
+import { type PackedChunk, PackedChunks, chunkListBytes } from "./packed-chunks";
 import { RecordTable } from "./record-table";
-import type { ChunkKind } from "./repository-keys";
+import { ChunkKind } from "./repository-keys";
+import { Spool } from "./spool";
 
 /** That an entry, or a checkpoint in its place, said which devices have a pack. */
 export interface Claim {
@@ -19,7 +23,6 @@ export interface Claim {
 
 export interface Location {
   pack: IndexedPack;
-  kind: ChunkKind;
   offsetBytes: number;
   sealedBytes: number;
 }
@@ -60,8 +63,11 @@ class Packs {
   readonly records: RecordTable;
   readonly deviceSets = new SharedValues<ReadonlySet<string>>();
   readonly claimLists = new SharedValues<readonly Claim[]>();
+  /** Takes up the chunks of all packs. */
+  readonly complete: () => void;
 
-  constructor(folder: string, maxRecent: number | undefined) {
+  constructor(folder: string, maxRecent: number | undefined, complete: () => void) {
+    this.complete = complete;
     const fields = Object.keys(PackField).length;
     this.records = new RecordTable({ fields, folder, ...(maxRecent === undefined ? {} : { maxRecent }) });
   }
@@ -95,6 +101,7 @@ export class IndexedPack {
 
   /** Of its chunks in the index. */
   get firstEntry(): number {
+    this.#packs.complete();
     return this.#get(PackField.firstEntry);
   }
 
@@ -143,26 +150,34 @@ export class IndexedPack {
 }
 
 export class ChunkIndex {
+  /** Of packs of stream tree; of the others once `#complete` was called. */
   readonly #chunks: RecordTable;
   readonly #packs: Packs;
   /** By pack: devices that had it and lost it. */
   readonly #lost = new Map<string, Set<string>>();
+  /** The chunk lists of the packs of stream data, in the order of the packs; undefined once they were taken up. */
+  #waiting: Spool | undefined;
+  #failure: { error: unknown } | undefined;
 
   /** `folder`: for what does not fit in memory. `maxRecent`: chunks and packs in memory, for tests. */
   constructor(options: { folder: string; maxRecent?: number }) {
     const { folder, maxRecent } = options;
     this.#chunks = new RecordTable({ ...options, fields: Object.keys(ChunkField).length });
-    this.#packs = new Packs(folder, maxRecent);
+    this.#packs = new Packs(folder, maxRecent, () => {
+      this.#complete();
+    });
+    this.#waiting = new Spool(folder);
   }
 
   close(): void {
+    this.#waiting?.close();
     this.#chunks.close();
     this.#packs.records.close();
   }
 
   /** Chunks, counted once for each pack that they are in. */
   get size(): number {
-    return this.#chunks.size;
+    return this.#all.size;
   }
 
   get packCount(): number {
@@ -182,7 +197,7 @@ export class ChunkIndex {
   /** Adds a chunk to the set, in every pack that has it. False when it was there before, undefined when no pack has the chunk. */
   mark(id: Uint8Array, entries: EntrySet): boolean | undefined {
     let isNew: boolean | undefined;
-    for (const entry of this.#chunks.find(id)) isNew = entries.add(entry) || isNew === true;
+    for (const entry of this.#all.find(id)) isNew = entries.add(entry) || isNew === true;
     return isNew;
   }
 
@@ -209,23 +224,54 @@ export class ChunkIndex {
     }
     const lost = this.#lost.get(packKey(pack.id));
     if (lost) for (const name of devices) lost.delete(name);
-    const { bytes, length } = pack.chunks;
     const number = records.add(pack.id);
     records.set(number, PackField.stream, pack.stream);
     records.set(number, PackField.sizeBytes, pack.sizeBytes);
-    records.set(number, PackField.firstEntry, this.#chunks.size);
-    records.set(number, PackField.chunkCount, length);
+    records.set(number, PackField.chunkCount, pack.chunks.length);
     records.set(number, PackField.devices, this.#packs.devicesNumber(devices));
     records.set(number, PackField.claims, claimLists.numberOf(claims));
+    if (this.#waiting && pack.stream === PackStream.data) this.#waiting.add(pack.chunks.bytes);
+    else this.#takeUp(number, pack.chunks);
+    return this.pack(number);
+  }
+
+  #takeUp(number: number, list: PackedChunks): void {
+    const { bytes } = list;
     const chunks = this.#chunks;
-    pack.chunks.each((idAt, kind, offsetBytes, sealedBytes) => {
+    this.#packs.records.set(number, PackField.firstEntry, chunks.size);
+    list.each((idAt, kind, offsetBytes, sealedBytes) => {
       const entry = chunks.add(bytes, idAt);
       chunks.set(entry, ChunkField.pack, number);
       chunks.set(entry, ChunkField.offsetBytes, offsetBytes);
       chunks.set(entry, ChunkField.sealedBytes, sealedBytes);
       chunks.set(entry, ChunkField.kind, kind);
     });
-    return this.pack(number);
+  }
+
+  /** All chunks, also those that were not asked for before. */
+  get #all(): RecordTable {
+    this.#complete();
+    return this.#chunks;
+  }
+
+  #complete(): void {
+    if (this.#failure) throw this.#failure.error;
+    const waiting = this.#waiting;
+    if (!waiting) return;
+    this.#waiting = undefined;
+    try {
+      for (const { number, stream, sizeBytes, chunkCount } of this.packs()) {
+        if (stream !== PackStream.data) continue;
+        const list = waiting.next(chunkListBytes(chunkCount));
+        this.#takeUp(number, PackedChunks.read(list, 0, sizeBytes));
+      }
+    } catch (error) {
+      // Some of them would pass for all.
+      this.#failure = { error };
+      throw error;
+    } finally {
+      waiting.close();
+    }
   }
 
   /** The device has no good copy of the pack (or index blob): neither read nor counted on before it is stored there again. */
@@ -261,25 +307,32 @@ export class ChunkIndex {
 
   /** A number below `size` that stands for this chunk as long as nothing is added; undefined when it is in no pack. */
   entryOf(id: Uint8Array): number | undefined {
-    return this.#chunks.find(id)[0];
+    return this.#all.find(id)[0];
   }
 
   /** Whether some pack with this chunk satisfies the test. */
   some(id: Uint8Array, test: (pack: IndexedPack) => boolean): boolean {
-    for (const entry of this.#chunks.find(id)) if (test(this.#packOf(entry))) return true;
+    for (const entry of this.#all.find(id)) if (test(this.#packOf(entry))) return true;
     return false;
   }
 
   has(id: Uint8Array): boolean {
-    return this.#chunks.find(id).length > 0;
+    return this.#all.find(id).length > 0;
   }
 
-  locations(id: Uint8Array): Location[] {
-    return this.#chunks.find(id).map((entry) => ({
+  /** Where a chunk is, as one of that kind. Those of folders and details are looked for in the packs of stream tree first. */
+  locations(kind: ChunkKind, id: Uint8Array): Location[] {
+    const isInTreePack = kind === ChunkKind.tree || kind === ChunkKind.detail;
+    const found = isInTreePack ? this.#locations(this.#chunks, kind, id) : [];
+    return found.length > 0 ? found : this.#locations(this.#all, kind, id);
+  }
+
+  #locations(chunks: RecordTable, kind: ChunkKind, id: Uint8Array): Location[] {
+    const entries = chunks.find(id).filter((entry) => chunks.get(entry, ChunkField.kind) === kind);
+    return entries.map((entry) => ({
       pack: this.#packOf(entry),
-      offsetBytes: this.#chunks.get(entry, ChunkField.offsetBytes),
-      sealedBytes: this.#chunks.get(entry, ChunkField.sealedBytes),
-      kind: this.#chunks.get(entry, ChunkField.kind) as ChunkKind,
+      offsetBytes: chunks.get(entry, ChunkField.offsetBytes),
+      sealedBytes: chunks.get(entry, ChunkField.sealedBytes),
     }));
   }
 
@@ -296,11 +349,13 @@ export class ChunkIndex {
 
   /** Of the chunk with that number. */
   sealedBytesOf(entry: number): number {
-    return this.#chunks.get(entry, ChunkField.sealedBytes);
+    return this.#all.get(entry, ChunkField.sealedBytes);
   }
 
   /** The chunks of a pack in their order. */
-  chunksOf({ firstEntry, chunkCount }: IndexedPack): PackedChunk[] {
+  chunksOf({ number, stream, chunkCount }: IndexedPack): PackedChunk[] {
+    if (stream === PackStream.data) this.#complete();
+    const firstEntry = this.#packs.records.get(number, PackField.firstEntry);
     const chunks: PackedChunk[] = [];
     for (let entry = firstEntry; entry < firstEntry + chunkCount; entry++)
       chunks.push({

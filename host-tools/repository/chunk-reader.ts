@@ -58,8 +58,7 @@ export class ChunkReader {
   ): Promise<Buffer> {
     const reasons: Refusal[] = [];
     const locations = this.#index
-      .locations(id)
-      .filter((location) => location.kind === kind)
+      .locations(kind, id)
       .sort((a, b) => Number(this.#isConnected(b.pack)) - Number(this.#isConnected(a.pack)));
     for (const location of locations)
       for (const device of this.#devicesFor(location.pack)) {
@@ -85,7 +84,7 @@ export class ChunkReader {
 
   /** Where to look first: a pack that a connected device has. */
   bestLocation(kind: ChunkKind, id: Uint8Array): Location | undefined {
-    const locations = this.#index.locations(id).filter((location) => location.kind === kind);
+    const locations = this.#index.locations(kind, id);
     return locations.find(({ pack }) => this.#isConnected(pack)) ?? locations[0];
   }
 

@@ -142,7 +142,7 @@ describe("pushes of what compresses", function () {
     for (const device of [one, two])
       for (const plaintext of chunks) {
         const id = cipher.id(ChunkKind.data, plaintext);
-        const place = index.locations(id).find(({ pack }) => pack.devices.has(device.name));
+        const place = index.locations(ChunkKind.data, id).find(({ pack }) => pack.devices.has(device.name));
         assert.ok(place);
         const sealed = await device.get(place.pack.id, place.offsetBytes, place.sealedBytes);
         assert.deepEqual(cipher.open(ChunkKind.data, id, sealed), plaintext);

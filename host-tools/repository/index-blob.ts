@@ -14,7 +14,7 @@
 import { DataError } from "../../firmware/protocol/data-error";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import { INDEX_SEAL_BYTES, MAX_PACK_BYTES, type Pack, openIndex, sealIndex, streamOf } from "./pack-format";
-import { PACKED_CHUNK_BYTES, PackedChunks } from "./packed-chunks";
+import { PackedChunks, chunkListBytes } from "./packed-chunks";
 import type { RepositoryKeys } from "./repository-keys";
 
 const INDEX_VERSION = 1;
@@ -31,7 +31,7 @@ export interface IndexedPackRecord extends Pack {
 
 /** What a pack of so many chunks adds to an index. */
 export function indexedPackBytes(chunkCount: number): number {
-  return PACK_FIELDS_BYTES + 4 + chunkCount * PACKED_CHUNK_BYTES;
+  return PACK_FIELDS_BYTES + chunkListBytes(chunkCount);
 }
 
 /** Packs for one blob each, in their order. */

@@ -25,6 +25,11 @@ export interface PackedChunk {
   sealedBytes: number;
 }
 
+/** Length of a list of so many chunks. */
+export function chunkListBytes(chunkCount: number): number {
+  return COUNT_BYTES + chunkCount * PACKED_CHUNK_BYTES;
+}
+
 /** Such a list while it gets longer. */
 export class ChunkList {
   #bytes = Buffer.alloc(COUNT_BYTES + FIRST_LIST_CHUNKS * PACKED_CHUNK_BYTES);
@@ -75,7 +80,7 @@ export class PackedChunks implements Iterable<PackedChunk> {
   static read(bytes: Buffer, at: number, packBytes: number): PackedChunks {
     if (bytes.length - at < COUNT_BYTES) throw new DataError("short", "chunk list cut off");
     const count = bytes.readUInt32BE(at);
-    const end = at + COUNT_BYTES + count * PACKED_CHUNK_BYTES;
+    const end = at + chunkListBytes(count);
     if (count > MAX_PACK_CHUNKS) throw new DataError("range", `${String(count)} chunks in a pack`);
     if (end > bytes.length) throw new DataError("short", "chunk list cut off");
     const list = new PackedChunks(bytes.subarray(at, end));

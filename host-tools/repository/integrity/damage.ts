@@ -83,8 +83,7 @@ export class ChunkPlaces {
     let good = 0;
     let bad = 0;
     let isElsewhere = false;
-    for (const location of this.#index.locations(id)) {
-      if (location.kind !== kind) continue;
+    for (const location of this.#index.locations(kind, id)) {
       for (const device of location.pack.devices) {
         if (!this.#devices.includes(device)) {
           isElsewhere = true;

@@ -141,8 +141,7 @@ export class Examination {
   async #readUnread(): Promise<void> {
     const packs = new Map<string, PackToRead>();
     for (const { kind, id } of this.walk.unread)
-      for (const { pack, kind: packed } of this.#parts.index.locations(id)) {
-        if (packed !== kind) continue;
+      for (const { pack } of this.#parts.index.locations(kind, id)) {
         for (const device of this.#parts.options.devices)
           if (pack.devices.has(device.name) && !this.damage.get(device.name, pack))
             packs.set(`${device.name} ${Buffer.from(pack.id).toString("hex")}`, { device, pack });
