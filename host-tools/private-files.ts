@@ -5,7 +5,8 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Refusal, fromFileError } from "./refusal";
 
@@ -63,10 +64,16 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** The file's text, or undefined when there is no such file. */
-export async function readIfPresent(path: string): Promise<string | undefined> {
+/** The file's text, or undefined when there is no such file. At once: a thread would be asked four times for a small file. */
+export function readIfPresent(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    resolve(readNow(path));
+  });
+}
+
+function readNow(path: string): string | undefined {
   try {
-    return await readFile(path, "utf8");
+    return readFileSync(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw fromFileError(error, `cannot read ${path}`);

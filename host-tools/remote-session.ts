@@ -6,6 +6,7 @@
 
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { chooseDevices } from "./device-choice";
 import { keySecretFor } from "./key-source";
 import type { OpenedRepository } from "./open-repository";
@@ -142,9 +143,11 @@ export class RemoteSession {
     await this.state.loadConfig();
     const devices = await this.deviceNames();
     const passphrase = await this.passphrase();
-    // A passphrase takes as long as loading the rest of the program and connecting: all at once.
+    // A passphrase takes as long as loading the rest of the program and connecting: all at once, in threads of its own,
+    // once it has had a turn to begin.
     const unlocking = startUnlocking(this.state.home, passphrase);
     unlocking.catch(() => undefined);
+    await turn();
     const { openRepository } = await import("./open-repository");
     const onWarning = (text: string): void => {
       this.#output.warn(text);

@@ -13,7 +13,7 @@ const { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } = require
 const { createRequire } = require("node:module");
 const { join } = require("node:path");
 const { pathToFileURL } = require("node:url");
-const { cachedDataVersionTag } = require("node:v8");
+const { cachedDataVersionTag, setFlagsFromString } = require("node:v8");
 const { Script } = require("node:vm");
 
 const bundle = join(__dirname, "..", "dist", "cli.js");
@@ -73,6 +73,8 @@ function load() {
   return module.exports;
 }
 
+// In a long command V8 would drop the code that only its start needed, and what is kept for the next one would lack it.
+setFlagsFromString("--no-flush-bytecode");
 const program = load();
 if (program) program.run();
 else {

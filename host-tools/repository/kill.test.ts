@@ -10,12 +10,15 @@ import { Scratch, assertSameTree, noise } from "./testing/scratch";
 
 const MIB = 1024 * 1024;
 const program = join(import.meta.dirname, "testing", "push-process.ts");
-/** With which `coffer` runs: they are about memory. */
+/** With which `coffer` runs, as far as they are about memory. */
 const coffer = readFileSync(join(import.meta.dirname, "..", "bin", "coffer.js"), "utf8");
 const [, settings = "", flags = ""] =
   /^#!\S+ -S (.*) node (.*)$/m.exec(coffer) ?? assert.fail("coffer.js begins in another way");
 const variables: NodeJS.ProcessEnv = Object.fromEntries(
-  settings.split(" ").map((setting) => setting.split("=") as [string, string]),
+  settings
+    .split(" ")
+    .map((setting) => setting.split("=") as [string, string])
+    .filter(([name]) => name.startsWith("MALLOC_")),
 );
 
 describe("a push in a process of its own", function () {

@@ -7,7 +7,7 @@ const MEMORY_BYTES = 512 * 1024;
 
 export class Spool {
   readonly #folder: string;
-  readonly #memory = Buffer.alloc(MEMORY_BYTES);
+  #memory: Buffer | undefined;
   #file: TemporaryFile | undefined;
   /** In the file, and in memory behind it. */
   #movedBytes = 0;
@@ -19,6 +19,7 @@ export class Spool {
   }
 
   add(bytes: Uint8Array): void {
+    this.#memory ??= Buffer.allocUnsafeSlow(MEMORY_BYTES);
     if (this.#keptBytes + bytes.length > MEMORY_BYTES) this.#move(this.#memory.subarray(0, this.#keptBytes));
     if (bytes.length > MEMORY_BYTES) this.#move(bytes);
     else {
@@ -37,7 +38,7 @@ export class Spool {
     if (moved > 0 && this.#file?.read(into.subarray(0, moved), from) !== moved)
       throw new Error("spool: the temporary file is shorter than what was written");
     const start = from + moved - this.#movedBytes;
-    if (moved < lengthBytes) this.#memory.copy(into, moved, start, start + lengthBytes - moved);
+    if (moved < lengthBytes) this.#memory?.copy(into, moved, start, start + lengthBytes - moved);
     return into;
   }
 
