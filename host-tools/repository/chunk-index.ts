@@ -224,14 +224,16 @@ export class ChunkIndex {
     }
     const lost = this.#lost.get(packKey(pack.id));
     if (lost) for (const name of devices) lost.delete(name);
+    const isWaiting = this.#waiting !== undefined && pack.stream === PackStream.data;
+    // Before the pack: if it fails, there is no pack without a list, after which all others would be those of others.
+    if (isWaiting) this.#waiting?.add(pack.chunks.bytes);
     const number = records.add(pack.id);
     records.set(number, PackField.stream, pack.stream);
     records.set(number, PackField.sizeBytes, pack.sizeBytes);
     records.set(number, PackField.chunkCount, pack.chunks.length);
     records.set(number, PackField.devices, this.#packs.devicesNumber(devices));
     records.set(number, PackField.claims, claimLists.numberOf(claims));
-    if (this.#waiting && pack.stream === PackStream.data) this.#waiting.add(pack.chunks.bytes);
-    else this.#takeUp(number, pack.chunks);
+    if (!isWaiting) this.#takeUp(number, pack.chunks);
     return this.pack(number);
   }
 
