@@ -9,10 +9,10 @@
 
 import type { EntryOrder } from "./entry-order";
 import type { EntrySet } from "./entry-set";
-import { type Pack, PackStream } from "./pack-format";
+import { type Pack, PackStream, streamFor } from "./pack-format";
 import { type PackedChunk, PackedChunks, chunkListBytes } from "./packed-chunks";
 import { RecordTable } from "./record-table";
-import { ChunkKind } from "./repository-keys";
+import type { ChunkKind } from "./repository-keys";
 import { Spool } from "./spool";
 
 /** That an entry, or a checkpoint in its place, said which devices have a pack. */
@@ -312,9 +312,9 @@ export class ChunkIndex {
     return this.#all.find(id)[0];
   }
 
-  /** Whether some pack with this chunk satisfies the test. */
-  some(id: Uint8Array, test: (pack: IndexedPack) => boolean): boolean {
-    for (const entry of this.#all.find(id)) if (test(this.#packOf(entry))) return true;
+  /** Whether some pack with this chunk satisfies the test; with `kind`, some pack that chunks of this kind go to. */
+  some(id: Uint8Array, test: (pack: IndexedPack) => boolean, kind?: ChunkKind): boolean {
+    for (const entry of this.#chunksFor(kind).find(id)) if (test(this.#packOf(entry))) return true;
     return false;
   }
 
@@ -322,11 +322,15 @@ export class ChunkIndex {
     return this.#all.find(id).length > 0;
   }
 
-  /** Where a chunk is, as one of that kind. Those of folders and details are looked for in the packs of stream tree first. */
+  /** Where a chunk is, as one of that kind: in other packs than it should be only if it is in none of these. */
   locations(kind: ChunkKind, id: Uint8Array): Location[] {
-    const isInTreePack = kind === ChunkKind.tree || kind === ChunkKind.detail;
-    const found = isInTreePack ? this.#locations(this.#chunks, kind, id) : [];
+    const found = this.#locations(this.#chunksFor(kind), kind, id);
     return found.length > 0 ? found : this.#locations(this.#all, kind, id);
+  }
+
+  /** A table that has those of this kind. */
+  #chunksFor(kind: ChunkKind | undefined): RecordTable {
+    return kind !== undefined && streamFor(kind) === PackStream.tree ? this.#chunks : this.#all;
   }
 
   #locations(chunks: RecordTable, kind: ChunkKind, id: Uint8Array): Location[] {

@@ -167,7 +167,7 @@ export class Committer {
       const folder = await trees.find(root, path.slice(0, depth));
       if (!folder) return;
       for await (const { kind, id, read } of trees.chunksOf(folder))
-        if (!uploader.isRecorded(id)) await uploader.offer(kind, id, await read());
+        if (!uploader.isRecorded(kind, id)) await uploader.offer(kind, id, await read());
     }
   }
 

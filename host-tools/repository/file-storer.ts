@@ -91,7 +91,11 @@ export class FileStorer {
     known: Iterable<ChunkItem>,
   ): Promise<StoredFile> {
     const [only] = known;
-    if (only?.id && only.lengthBytes === stat.sizeBytes && (await this.#uploader.isStored(only.id))) {
+    if (
+      only?.id &&
+      only.lengthBytes === stat.sizeBytes &&
+      (await this.#uploader.isStored(ChunkKind.data, only.id))
+    ) {
       this.#journal.item(this.#journal.file(key), only);
       this.#onBytes(stat.sizeBytes);
       return { content: singleChunk(only.id), sizeBytes: stat.sizeBytes, isStable: true };
@@ -159,7 +163,7 @@ export class FileStorer {
       this.#signal?.throwIfAborted();
       const at = builder.sizeBytes;
       if (at + item.lengthBytes > sizeBytes) return false;
-      if (!item.id || (await this.#uploader.isStored(item.id))) {
+      if (!item.id || (await this.#uploader.isStored(ChunkKind.data, item.id))) {
         this.#journal.item(number, item);
         this.#onBytes(item.lengthBytes);
       } else {

@@ -15,6 +15,7 @@ import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from "n
 import { DataError } from "../../firmware/protocol/data-error";
 import { CHUNK_ID_BYTES } from "./chunk-cipher";
 import { MAX_PACK_CHUNKS, PACKED_CHUNK_BYTES, PACK_HEADER_BYTES, type PackedChunks } from "./packed-chunks";
+import { ChunkKind } from "./repository-keys";
 
 export const PACK_VERSION = 1;
 export const PACK_TRAILER_BYTES = 8;
@@ -30,6 +31,11 @@ export const MAX_PACK_BYTES = 256 * 1024 * 1024;
 /** Files and folders go to packs of their own, so that a listing reads little else than folders. */
 export const PackStream = { data: 0, tree: 1 } as const;
 export type PackStream = (typeof PackStream)[keyof typeof PackStream];
+
+/** Which packs a chunk of that kind goes to. */
+export function streamFor(kind: ChunkKind): PackStream {
+  return kind === ChunkKind.tree || kind === ChunkKind.detail ? PackStream.tree : PackStream.data;
+}
 
 export interface Pack {
   id: Uint8Array;

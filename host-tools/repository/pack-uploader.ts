@@ -16,7 +16,7 @@ import type { ChunkIndex, IndexedPack } from "./chunk-index";
 import { EntrySet } from "./entry-set";
 import type { PushJournal } from "./journal";
 import { type BuiltPack, type PackBuffer, PackBuilder, packCapacity } from "./pack-builder";
-import { MAX_DEVICES, type Pack, PackStream } from "./pack-format";
+import { MAX_DEVICES, type Pack, type PackStream, streamFor } from "./pack-format";
 import { PackSealer, THREAD_BYTES } from "./pack-sealer";
 import { ChunkKind, type RepositoryKeys } from "./repository-keys";
 
@@ -146,13 +146,13 @@ export class PackUploader {
   }
 
   /** Whether every target has this chunk, or will have when the packs under way are through. */
-  async isStored(id: Uint8Array): Promise<boolean> {
-    return (await this.#lacking(id)) === 0;
+  async isStored(kind: ChunkKind, id: Uint8Array): Promise<boolean> {
+    return (await this.#lacking(kind, id)) === 0;
   }
 
   /** The same from memory alone, without asking the targets whether they still have what they acknowledged. */
-  isRecorded(id: Uint8Array): boolean {
-    return this.#unrecorded(id, () => true) === 0;
+  isRecorded(kind: ChunkKind, id: Uint8Array): boolean {
+    return this.#unrecorded(kind, id, () => true) === 0;
   }
 
   /** Stores a chunk on the targets that lack it, or on those `among` them. Waits only for a free buffer. */
@@ -163,14 +163,13 @@ export class PackUploader {
     among?: ReadonlySet<string>,
   ): Promise<void> {
     const wanted = among ? maskOf(this.#targets, (target) => among.has(target.name)) : this.#everyTarget;
-    const mask = (await this.#lacking(id)) & wanted;
+    const mask = (await this.#lacking(kind, id)) & wanted;
     if (mask !== 0) await this.#store(kind, id, plaintext, mask);
   }
 
   async #store(kind: ChunkKind, id: Uint8Array, plaintext: Uint8Array, mask: number): Promise<void> {
     this.#throwFailure();
-    const stream = kind === ChunkKind.tree || kind === ChunkKind.detail ? PackStream.tree : PackStream.data;
-    const filling = await this.#fillingFor(stream, mask, id, plaintext.length);
+    const filling = await this.#fillingFor(streamFor(kind), mask, id, plaintext.length);
     filling.builder.add(kind, id, plaintext);
     if (filling.builder.filledBytes >= THREAD_BYTES) this.#sealer.prepare();
     filling.ids.add(key(id));
@@ -310,31 +309,33 @@ export class PackUploader {
   }
 
   /** Targets that have this chunk neither now nor when the packs under way are through. */
-  async #lacking(id: Uint8Array): Promise<number> {
+  async #lacking(kind: ChunkKind, id: Uint8Array): Promise<number> {
     for (;;) {
       let unconfirmed: IndexedPack | undefined;
-      const mask = this.#unrecorded(id, (pack) => {
+      const isConfirmed = (pack: IndexedPack): boolean => {
         if (this.#confirmed.has(pack.number)) return true;
         unconfirmed = pack;
         return false;
-      });
+      };
+      const mask = this.#unrecorded(kind, id, isConfirmed);
       if (mask === 0 || !unconfirmed) return mask;
       await this.#confirm(unconfirmed);
     }
   }
 
-  #unrecorded(id: Uint8Array, counts: (pack: IndexedPack) => boolean): number {
+  #unrecorded(kind: ChunkKind, id: Uint8Array, counts: (pack: IndexedPack) => boolean): number {
     let mask = this.#everyTarget;
     const idKey = key(id);
     for (const filling of this.#filling.values()) if (filling.ids.has(idKey)) mask &= ~filling.mask;
     for (const filling of this.#sealing) if (filling.ids.has(idKey)) mask &= ~filling.mask;
-    if (mask !== 0)
-      this.#index.some(id, (pack) => {
-        if (pack.isCondemned) return false;
-        const has = maskOf(this.#targets, (target) => pack.devices.has(target.name));
-        if ((has & mask) !== 0 && counts(pack)) mask &= ~has;
-        return mask === 0;
-      });
+    if (mask === 0) return 0;
+    const isEnough = (pack: IndexedPack): boolean => {
+      if (pack.isCondemned) return false;
+      const has = maskOf(this.#targets, (target) => pack.devices.has(target.name));
+      if ((has & mask) !== 0 && counts(pack)) mask &= ~has;
+      return mask === 0;
+    };
+    this.#index.some(id, isEnough, kind);
     return mask;
   }
 

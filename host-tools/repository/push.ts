@@ -12,6 +12,7 @@ import { LocalScan, type ScanEvent } from "./local-scan";
 import { type LocalStat, isUnchanged, statLocal } from "./local-stat";
 import type { PackUploader } from "./pack-uploader";
 import type { Problem } from "./repository-api";
+import { ChunkKind } from "./repository-keys";
 import { EntryType, TreeBuilder, type TreeEntry, makeEntry } from "./tree";
 import { collision } from "./tree-edit";
 import { type EntryCursor, type TreeStore, findEntry } from "./tree-store";
@@ -202,7 +203,7 @@ export class TreePusher {
   async #isEverywhere(present: TreeEntry): Promise<boolean> {
     if (this.#areTargetsEqual) return true;
     for await (const items of this.#store.items(present))
-      for (const { id } of items) if (id && !this.#uploader.isRecorded(id)) return false;
+      for (const { id } of items) if (id && !this.#uploader.isRecorded(ChunkKind.data, id)) return false;
     return true;
   }
 

@@ -71,7 +71,7 @@ export class VersionRestorer {
       return;
     }
     for await (const { kind, id, read } of this.#trees.chunksOf(node))
-      if (!(await this.#uploader.isStored(id))) await this.#uploader.offer(kind, id, await read());
+      if (!(await this.#uploader.isStored(kind, id))) await this.#uploader.offer(kind, id, await read());
     const presents = present?.type === EntryType.directory ? await this.#trees.load(present) : [];
     for (const [name, old, now] of inPairs(presents, await this.#trees.load(node)))
       if (now) await this.#carry(now, old, [...path, name]);
@@ -79,7 +79,7 @@ export class VersionRestorer {
 
   async #isLacking(file: TreeEntry, path: readonly ByteString[]): Promise<boolean> {
     for await (const { kind, id, read } of this.#trees.chunksOfFile(file)) {
-      if (await this.#uploader.isStored(id)) continue;
+      if (await this.#uploader.isStored(kind, id)) continue;
       if (kind === ChunkKind.list) {
         await this.#uploader.offer(kind, id, await read());
         continue;
