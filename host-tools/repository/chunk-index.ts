@@ -63,11 +63,8 @@ class Packs {
   readonly records: RecordTable;
   readonly deviceSets = new SharedValues<ReadonlySet<string>>();
   readonly claimLists = new SharedValues<readonly Claim[]>();
-  /** Takes up the chunks of all packs. */
-  readonly complete: () => void;
 
-  constructor(folder: string, maxRecent: number | undefined, complete: () => void) {
-    this.complete = complete;
+  constructor(folder: string, maxRecent: number | undefined) {
     const fields = Object.keys(PackField).length;
     this.records = new RecordTable({ fields, folder, ...(maxRecent === undefined ? {} : { maxRecent }) });
   }
@@ -97,12 +94,6 @@ export class IndexedPack {
 
   get sizeBytes(): number {
     return this.#get(PackField.sizeBytes);
-  }
-
-  /** Of its chunks in the index. */
-  get firstEntry(): number {
-    this.#packs.complete();
-    return this.#get(PackField.firstEntry);
   }
 
   get chunkCount(): number {
@@ -163,9 +154,7 @@ export class ChunkIndex {
   constructor(options: { folder: string; maxRecent?: number }) {
     const { folder, maxRecent } = options;
     this.#chunks = new RecordTable({ ...options, fields: Object.keys(ChunkField).length });
-    this.#packs = new Packs(folder, maxRecent, () => {
-      this.#complete();
-    });
+    this.#packs = new Packs(folder, maxRecent);
     this.#waiting = new Spool(folder);
   }
 
@@ -224,16 +213,16 @@ export class ChunkIndex {
     }
     const lost = this.#lost.get(packKey(pack.id));
     if (lost) for (const name of devices) lost.delete(name);
-    const isWaiting = this.#waiting !== undefined && pack.stream === PackStream.data;
+    const waiting = pack.stream === PackStream.data ? this.#waiting : undefined;
     // Before the pack: if it fails, there is no pack without a list, after which all others would be those of others.
-    if (isWaiting) this.#waiting?.add(pack.chunks.bytes);
+    waiting?.add(pack.chunks.bytes);
     const number = records.add(pack.id);
     records.set(number, PackField.stream, pack.stream);
     records.set(number, PackField.sizeBytes, pack.sizeBytes);
     records.set(number, PackField.chunkCount, pack.chunks.length);
     records.set(number, PackField.devices, this.#packs.devicesNumber(devices));
     records.set(number, PackField.claims, claimLists.numberOf(claims));
-    if (!isWaiting) this.#takeUp(number, pack.chunks);
+    if (!waiting) this.#takeUp(number, pack.chunks);
     return this.pack(number);
   }
 
@@ -262,11 +251,9 @@ export class ChunkIndex {
     if (!waiting) return;
     this.#waiting = undefined;
     try {
-      for (const { number, stream, sizeBytes, chunkCount } of this.packs()) {
-        if (stream !== PackStream.data) continue;
-        const list = waiting.next(chunkListBytes(chunkCount));
-        this.#takeUp(number, PackedChunks.read(list, 0, sizeBytes));
-      }
+      for (const { number, stream, chunkCount } of this.packs())
+        if (stream === PackStream.data)
+          this.#takeUp(number, PackedChunks.again(waiting.next(chunkListBytes(chunkCount))));
     } catch (error) {
       // Some of them would pass for all.
       this.#failure = { error };
@@ -358,12 +345,17 @@ export class ChunkIndex {
     return this.#all.get(entry, ChunkField.sealedBytes);
   }
 
-  /** The chunks of a pack in their order. */
-  chunksOf({ number, stream, chunkCount }: IndexedPack): PackedChunk[] {
+  /** The number of a pack's first chunk; those of the others follow. */
+  firstEntryOf({ number, stream }: IndexedPack): number {
     if (stream === PackStream.data) this.#complete();
-    const firstEntry = this.#packs.records.get(number, PackField.firstEntry);
+    return this.#packs.records.get(number, PackField.firstEntry);
+  }
+
+  /** The chunks of a pack in their order. */
+  chunksOf(pack: IndexedPack): PackedChunk[] {
+    const firstEntry = this.firstEntryOf(pack);
     const chunks: PackedChunk[] = [];
-    for (let entry = firstEntry; entry < firstEntry + chunkCount; entry++)
+    for (let entry = firstEntry; entry < firstEntry + pack.chunkCount; entry++)
       chunks.push({
         id: this.#chunks.idOf(entry),
         offsetBytes: this.#chunks.get(entry, ChunkField.offsetBytes),

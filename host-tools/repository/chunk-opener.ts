@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { OpenedRange, OpeningKeys, SealedRange } from "./chunk-opening";
 import type { RepositoryKeys } from "./repository-keys";
+import { threadFile } from "./thread-file";
 
 export class ChunkOpener {
   readonly #keys: Pick<RepositoryKeys, "repositoryId" | "epoch" | "chunkKeyAt">;
@@ -23,16 +24,12 @@ export class ChunkOpener {
   /** There will be much to open: a thread costs some 50 ms to start. */
   prepare(): void {
     if (this.#worker || availableParallelism() === 1) return;
-    // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
-    const name = import.meta.url.endsWith(".ts")
-      ? "../dist/chunk-opener-worker.cjs"
-      : "./chunk-opener-worker.cjs";
     const { repositoryId, epoch } = this.#keys;
     const workerData: OpeningKeys = {
       repositoryId,
       chunkKeys: Array.from({ length: epoch + 1 }, (_, at) => Uint8Array.from(this.#keys.chunkKeyAt(at))),
     };
-    const worker = new Worker(new URL(name, import.meta.url), { workerData });
+    const worker = new Worker(threadFile("chunk-opener-worker"), { workerData });
     this.#worker = worker;
     worker.on("online", () => {
       this.#isOnline = true;

@@ -63,8 +63,8 @@ export class LiveChunks {
   /** Sealed bytes of a pack's chunks: those that are needed, and those that are not. */
   bytesOf(pack: IndexedPack): { liveBytes: number; deadBytes: number } {
     const bytes = { liveBytes: 0, deadBytes: 0 };
-    const { firstEntry, chunkCount } = pack;
-    for (let entry = firstEntry; entry < firstEntry + chunkCount; entry++)
+    const firstEntry = this.#index.firstEntryOf(pack);
+    for (let entry = firstEntry; entry < firstEntry + pack.chunkCount; entry++)
       bytes[this.isLive(entry) ? "liveBytes" : "deadBytes"] += this.#index.sealedBytesOf(entry);
     return bytes;
   }

@@ -14,6 +14,7 @@ import type { ChunkCipher, ChunkKeys } from "./chunk-cipher";
 import { collectYoung } from "./collect-young";
 import { type BuiltPack, builtPack } from "./pack-builder";
 import { type PackKeys, type SealedPack, type UnsealedPack, sealPack } from "./pack-sealing";
+import { threadFile } from "./thread-file";
 
 /** From here on a thread pays. Sealing this much takes 3 ms, and compressing it 10; starting a thread takes 40 to 100. */
 export const THREAD_BYTES = 2 * 1024 * 1024;
@@ -86,13 +87,9 @@ export class PackSealer {
 
   #start(): void {
     if (this.#threads.length === MAX_THREADS) return;
-    // A thread has no loader for TypeScript: from the sources, too, it runs what was built.
-    const name = import.meta.url.endsWith(".ts")
-      ? "../dist/pack-sealer-worker.cjs"
-      : "./pack-sealer-worker.cjs";
     const { repositoryId, epoch } = this.#keys;
     const workerData: PackKeys = { repositoryId, epoch, chunkKey: this.#keys.chunkKeyAt(epoch) };
-    const worker = new Worker(new URL(name, import.meta.url), { workerData });
+    const worker = new Worker(threadFile("pack-sealer-worker"), { workerData });
     const thread: Thread = { worker, isOnline: false, job: undefined };
     this.#threads.push(thread);
     worker.on("online", () => {

@@ -94,6 +94,11 @@ export class PackedChunks implements Iterable<PackedChunk> {
     return list;
   }
 
+  /** A list that `read` has taken before. */
+  static again(bytes: Buffer): PackedChunks {
+    return new PackedChunks(bytes);
+  }
+
   /** Visits all in order, without an object for each; `idAt` is where the id is in `bytes`. */
   each(visit: (idAt: number, kind: number, offsetBytes: number, sealedBytes: number) => void): void {
     const { bytes } = this;

@@ -102,7 +102,7 @@ export function findNeeded({ index }: RepositoryParts, live: LiveChunks): EntryS
   const needed = new EntrySet(index.packCount);
   for (const pack of index.packs()) {
     if (!pack.isCondemned || pack.isDropped) continue;
-    const { firstEntry } = pack;
+    const firstEntry = index.firstEntryOf(pack);
     if (index.chunksOf(pack).some(({ id }, i) => live.isLive(firstEntry + i) && !isElsewhere(id)))
       needed.add(pack.number);
   }

@@ -189,7 +189,7 @@ class PruneJob {
         for (const pack of packs) {
           options.signal?.throwIfAborted();
           const bytes = await this.#read(pack, devices);
-          const { firstEntry } = pack;
+          const firstEntry = index.firstEntryOf(pack);
           for (const [i, { kind, id, offsetBytes, sealedBytes }] of index.chunksOf(pack).entries()) {
             if (!live.isLive(firstEntry + i)) continue;
             const sealed = bytes.subarray(offsetBytes, offsetBytes + sealedBytes);
